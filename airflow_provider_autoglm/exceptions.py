@@ -1,0 +1,238 @@
+"""The errors of the library: one class a failure, its values as attributes, and whether a retry can help."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class AutoGLMError(Exception):
+    """Base of all errors raised here. ``retry_can_help`` tells Airflow whether another attempt makes sense."""
+
+    retry_can_help: ClassVar[bool] = False
+
+
+class SettingsError(AutoGLMError):
+    """A settings key is unknown or a value is not allowed. Fatal: change the Variable or the operator argument."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        super().__init__("Settings refused: " + "; ".join(problems))
+
+
+class MissingExtraError(AutoGLMError):
+    """An optional dependency is not installed. Fatal: install the extra."""
+
+    def __init__(self, module: str, extra: str) -> None:
+        self.module = module
+        self.extra = extra
+        super().__init__(f"{module} is not installed; run: pip install 'airflow-provider-autoglm[{extra}]'")
+
+
+class UnsafeUriError(AutoGLMError, ValueError):
+    """A URI carries a user name or password. Fatal: put the secret into an Airflow connection."""
+
+    def __init__(self, redacted_uri: str) -> None:
+        self.redacted_uri = redacted_uri
+        super().__init__(
+            f"{redacted_uri} carries credentials; take them out of the URI and name an Airflow connection instead"
+        )
+
+
+class StorageError(AutoGLMError):
+    """Storage refused an operation or holds something else than expected. A retry can help when storage comes back."""
+
+    retry_can_help = True
+
+    def __init__(self, action: str, uri: str, cause: object) -> None:
+        self.action = action
+        self.uri = uri
+        super().__init__(f"cannot {action} {uri}: {cause}")
+
+
+class StorageNotSupportedError(AutoGLMError):
+    """The URI's scheme does not belong to the storage in use. Fatal: pass the storage that serves this URI."""
+
+    def __init__(self, uri: str, root: str) -> None:
+        self.uri = uri
+        self.root = root
+        super().__init__(f"{uri} is not below {root}, the only place this storage serves; pass storage= for that URI")
+
+
+class CorpusError(AutoGLMError):
+    """Base of everything that is wrong with a corpus; ``uri`` names it."""
+
+    def __init__(self, uri: str, message: str) -> None:
+        self.uri = uri
+        super().__init__(f"{message} ({uri})")
+
+
+class CorpusNotCommittedError(CorpusError):
+    """There is no manifest: the stage that writes this corpus has not finished. A retry can help once it has."""
+
+    retry_can_help = True
+
+    def __init__(self, uri: str) -> None:
+        super().__init__(uri, "no committed corpus here: _manifest.json is absent; run the stage that writes it")
+
+
+class DamagedManifestError(CorpusError):
+    """The manifest cannot be read. Fatal: run the stage again with force_stages."""
+
+    def __init__(self, uri: str, cause: object) -> None:
+        super().__init__(uri, f"the manifest cannot be read: {cause}; recompute the stage with force_stages")
+
+
+class ShardMissingError(CorpusError):
+    """A shard that the manifest names is gone. Fatal: recompute the stage."""
+
+    def __init__(self, uri: str, shard: str) -> None:
+        self.shard = shard
+        super().__init__(uri, f"shard {shard} is missing; recompute the stage with force_stages")
+
+
+class ShardDamagedError(CorpusError):
+    """A shard is shorter than, or differs from, what the manifest says. Fatal: recompute the stage."""
+
+    def __init__(self, uri: str, shard: str, detail: str) -> None:
+        self.shard = shard
+        self.detail = detail
+        super().__init__(uri, f"shard {shard} is damaged: {detail}; recompute the stage with force_stages")
+
+
+class PartChangedError(CorpusError):
+    """A part was written again after the corpora were joined. Fatal: run the join again."""
+
+    def __init__(self, uri: str, expected: str, found: str) -> None:
+        self.expected = expected
+        self.found = found
+        super().__init__(uri, f"the part has digest {found} but was joined as {expected}; run the join task again")
+
+
+class MissingColumnsError(CorpusError):
+    """A corpus or a table lacks columns that the stage needs. Fatal: name or add the columns."""
+
+    def __init__(self, uri: str, missing: list[str], found: list[str]) -> None:
+        self.missing = missing
+        self.found = found
+        super().__init__(uri, f"missing columns {', '.join(missing)}; found {', '.join(found) or 'none'}")
+
+
+class CorpusExistsError(CorpusError):
+    """Other documents are already committed at the destination. Fatal: choose another destination or force."""
+
+    def __init__(self, uri: str) -> None:
+        super().__init__(uri, "the destination already holds other documents; choose another one or pass force=True")
+
+
+class InvalidFragmentError(CorpusError):
+    """A ``#shards=`` fragment does not fit the corpus. Fatal: split the corpus again."""
+
+    def __init__(self, uri: str, fragment: str) -> None:
+        self.fragment = fragment
+        super().__init__(uri, f"'#{fragment}' does not name shards of this corpus; expected '#shards=first-last'")
+
+
+class TooManyRejectedError(AutoGLMError):
+    """More rows were rejected than ``max_rejected_fraction`` allows. Fatal: the rows lie in ``rejected/``."""
+
+    def __init__(self, stage: str, rejected: int, rows: int, allowed: float, reasons: dict[str, int]) -> None:
+        self.stage = stage
+        self.rejected = rejected
+        self.rows = rows
+        self.allowed = allowed
+        self.reasons = reasons
+        listed = ", ".join(f"{reason} {count}" for reason, count in sorted(reasons.items(), key=lambda kv: -kv[1]))
+        super().__init__(
+            f"{stage} rejected {rejected} of {rows} rows, more than {stage}.max_rejected_fraction = {allowed:g} "
+            f"allows ({listed}); look at the rejected rows, then change the rules or raise the limit"
+        )
+
+
+class TooManyRemovedError(AutoGLMError):
+    """More rows are duplicates than ``dedupe.max_removed_fraction`` allows. Fatal: check the source or raise it."""
+
+    def __init__(self, removed: int, rows: int, allowed: float) -> None:
+        self.removed = removed
+        self.rows = rows
+        self.allowed = allowed
+        super().__init__(
+            f"dedupe would remove {removed} of {rows} rows, more than dedupe.max_removed_fraction = {allowed:g}; "
+            "check the source for boilerplate, then raise the limit if this is right"
+        )
+
+
+class NothingCrawledError(AutoGLMError):
+    """Not one URL of the sources was answered. A retry can help when the site comes back."""
+
+    retry_can_help = True
+
+    def __init__(self, sources: list[str], reasons: dict[str, int]) -> None:
+        self.sources = sources
+        self.reasons = reasons
+        listed = ", ".join(f"{reason} {count}" for reason, count in sorted(reasons.items())) or "no URL attempted"
+        super().__init__(f"no page of {', '.join(sources)} was answered ({listed}); check the addresses and robots.txt")
+
+
+class CrawlProcessError(AutoGLMError):
+    """The crawl's child process ended before it reported a result. A retry can help."""
+
+    retry_can_help = True
+
+    def __init__(self, exit_code: int, detail: str) -> None:
+        self.exit_code = exit_code
+        self.detail = detail
+        super().__init__(f"the crawl process ended with status {exit_code}: {detail}")
+
+
+class ModelNotFoundError(AutoGLMError):
+    """A labelling model cannot be loaded. A retry can help only if a model hub was out of reach."""
+
+    retry_can_help = True
+
+    def __init__(self, model: str, cause: object) -> None:
+        self.model = model
+        super().__init__(
+            f"cannot load the model {model!r}: {cause}; check label.model, the network to the hub, "
+            "or give the path of a downloaded model"
+        )
+
+
+class EmptyClassError(AutoGLMError):
+    """A label has fewer rows than ``publish.min_class_rows``. Fatal: more data, other phrases or a lower limit."""
+
+    def __init__(self, counts: dict[str, int], minimum: int) -> None:
+        self.counts = counts
+        self.minimum = minimum
+        short = ", ".join(f"{name} {count}" for name, count in counts.items() if count < minimum)
+        super().__init__(f"too few rows for {short}; publish.min_class_rows = {minimum}")
+
+
+class SplitLeakageError(AutoGLMError):
+    """One cluster of near duplicates would lie in two splits. Fatal: the input was changed by hand."""
+
+    def __init__(self, cluster_id: str, splits: list[str]) -> None:
+        self.cluster_id = cluster_id
+        self.splits = splits
+        super().__init__(f"cluster {cluster_id} lies in the splits {', '.join(splits)}; publish refuses leakage")
+
+
+class SchemaChangedError(AutoGLMError):
+    """The columns differ from the previous version's. Fatal unless ``publish.allow_schema_change`` is set."""
+
+    def __init__(self, version: int, changes: list[str]) -> None:
+        self.version = version
+        self.changes = changes
+        super().__init__(
+            f"columns differ from dataset version {version}: {'; '.join(changes)}; "
+            "set publish.allow_schema_change to publish all the same"
+        )
+
+
+class TrackingUnavailableError(AutoGLMError):
+    """MLflow could not be reached and ``tracking.required`` is set. A retry can help when the server is back."""
+
+    retry_can_help = True
+
+    def __init__(self, tracking_uri: str, cause: object) -> None:
+        self.tracking_uri = tracking_uri
+        super().__init__(f"MLflow at {tracking_uri} cannot be used: {cause}")

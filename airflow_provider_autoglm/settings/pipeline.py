@@ -1,0 +1,62 @@
+"""All settings of one pipeline: the JSON of the Airflow Variable ``autoglm_<pipeline>``."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import Field, field_validator, model_validator
+
+from airflow_provider_autoglm.settings.base import Settings, refuse_userinfo
+from airflow_provider_autoglm.settings.clean import CleanSettings
+from airflow_provider_autoglm.settings.crawl import CrawlSettings, Source
+from airflow_provider_autoglm.settings.dedupe import DedupeSettings
+from airflow_provider_autoglm.settings.label import LabelDefinition, LabelSettings
+from airflow_provider_autoglm.settings.publish import PublishSettings
+from airflow_provider_autoglm.settings.tracking import TrackingSettings
+
+
+class PipelineSettings(Settings):
+    """One definition of what a pipeline does; every stage takes its own key."""
+
+    sources: tuple[Source, ...] = Field(min_length=1, description="Web sites and Parquet files to read.")
+    labels: tuple[LabelDefinition, ...] = Field(
+        min_length=2, description="The classes: a name and a few describing phrases each."
+    )
+    root: str = Field(default="", description="Folder URI of all corpora; empty takes `[autoglm] root`.")
+    storage_conn_id: str = Field(default="", description="Airflow connection for `root`; empty for local files.")
+    crawl: CrawlSettings = Field(default=CrawlSettings(), description="Crawl.")
+    clean: CleanSettings = Field(default=CleanSettings(), description="Cleaning.")
+    dedupe: DedupeSettings = Field(default=DedupeSettings(), description="Near-duplicate removal.")
+    label: LabelSettings = Field(default=LabelSettings(), description="Automatic labelling.")
+    publish: PublishSettings = Field(default=PublishSettings(), description="Publishing.")
+    tracking: TrackingSettings = Field(default=TrackingSettings(), description="MLflow tracking.")
+
+    @field_validator("root")
+    @classmethod
+    def _without_credentials(cls, value: str) -> str:
+        return refuse_userinfo(value)
+
+    @field_validator("labels")
+    @classmethod
+    def _names_differ(cls, value: tuple[LabelDefinition, ...]) -> tuple[LabelDefinition, ...]:
+        names = [label.name for label in value]
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise ValueError(f"label names must differ; repeated: {', '.join(repeated)}")
+        return value
+
+    @model_validator(mode="after")
+    def _labels_stand_in_one_place(self) -> Self:
+        if self.label.labels or self.publish.labels:
+            raise ValueError("set the classes under the key labels, not under label.labels or publish.labels")
+        return self
+
+    def effective(self, *, root: str) -> PipelineSettings:
+        """The settings as the stages take them: ``labels`` handed to labelling and publishing, ``root`` filled in."""
+        return self.model_copy(
+            update={
+                "root": self.root or root,
+                "label": self.label.model_copy(update={"labels": self.labels}),
+                "publish": self.publish.model_copy(update={"labels": tuple(label.name for label in self.labels)}),
+            }
+        )

@@ -1,0 +1,34 @@
+"""What ``load_settings`` hands to the tasks of one DAG run, beside the settings of their stage."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from airflow_provider_autoglm.settings.base import Settings
+from airflow_provider_autoglm.settings.tracking import TrackingSettings
+
+
+class RunReference(Settings):
+    """References only: where the run writes, where it logs, and what it recomputes."""
+
+    pipeline: str = Field(min_length=1, pattern=r"^[A-Za-z0-9_.-]+$", description="Name of the pipeline.")
+    dag_id: str = Field(description="DAG of the run.")
+    run_id: str = Field(description="DAG run.")
+    logical_date: str = Field(default="", description="Logical date, ISO 8601; empty for a run without one.")
+    root: str = Field(description="Folder URI of all corpora.")
+    folder: str = Field(description="Folder URI of this run: `<root>/<pipeline>/runs/<run id>`.")
+    storage_conn_id: str = Field(default="", description="Airflow connection for `root`.")
+    mlflow_run_id: str | None = Field(default=None, description="Parent run; null while MLflow is away.")
+    tracking: TrackingSettings = Field(default=TrackingSettings(), description="MLflow tracking.")
+    force_stages: tuple[str, ...] = Field(default=(), description="Stages that recompute a committed corpus.")
+    reasons: tuple[str, ...] = Field(default=(), description="Why the run was started; travels with the asset event.")
+    settings_digest: str = Field(default="", description="Digest of the pipeline's effective settings.")
+
+    def destination(self, stage: str) -> str:
+        """Where ``stage`` writes in this run."""
+        return f"{self.folder}/{stage}"
+
+    @property
+    def datasets(self) -> str:
+        """Folder URI of the pipeline's dataset versions."""
+        return f"{self.root}/{self.pipeline}/datasets"
