@@ -184,6 +184,31 @@ class CrawlProcessError(AutoGLMError):
         super().__init__(f"the crawl process ended with status {exit_code}: {detail}")
 
 
+class CrawlStoppedError(AutoGLMError):
+    """The crawl was stopped by SIGTERM before it was complete. A retry starts it again."""
+
+    retry_can_help = True
+
+    def __init__(self) -> None:
+        super().__init__("the crawl was stopped by SIGTERM before it was complete; run the task again")
+
+
+class SourceNotFoundError(AutoGLMError):
+    """A Parquet source is not there. Fatal: correct the source or put the files in place."""
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+        super().__init__(f"no Parquet file at {uri}: give the URI of a file, or of a folder that holds *.parquet")
+
+
+class DamagedSourceError(AutoGLMError):
+    """A file of a source cannot be read as Parquet. Fatal: replace the file."""
+
+    def __init__(self, uri: str, cause: object) -> None:
+        self.uri = uri
+        super().__init__(f"{uri} cannot be read as Parquet: {cause}; replace the file")
+
+
 class ModelNotFoundError(AutoGLMError):
     """A labelling model cannot be loaded. A retry can help only if a model hub was out of reach."""
 
@@ -195,6 +220,15 @@ class ModelNotFoundError(AutoGLMError):
             f"cannot load the model {model!r}: {cause}; check label.model, the network to the hub, "
             "or give the path of a downloaded model"
         )
+
+
+class UnusableModelError(AutoGLMError):
+    """A labelling model loads but does not compute anything of use. Fatal: choose another model."""
+
+    def __init__(self, model: str, problem: str) -> None:
+        self.model = model
+        self.problem = problem
+        super().__init__(f"the model {model!r} cannot label: {problem}; check its files or change label.model")
 
 
 class EmptyClassError(AutoGLMError):
@@ -236,3 +270,17 @@ class TrackingUnavailableError(AutoGLMError):
     def __init__(self, tracking_uri: str, cause: object) -> None:
         self.tracking_uri = tracking_uri
         super().__init__(f"MLflow at {tracking_uri} cannot be used: {cause}")
+
+
+class TrackingRefusedError(TrackingUnavailableError):
+    """MLflow refused the credentials of the connection, or this address of itself. Fatal: change the connection."""
+
+    retry_can_help = False
+
+
+class InvalidConnectionError(AutoGLMError):
+    """An Airflow connection lacks what it is needed for. Fatal: correct the connection."""
+
+    def __init__(self, conn_id: str, problem: str) -> None:
+        self.conn_id = conn_id
+        super().__init__(f"connection {conn_id}: {problem}")

@@ -61,11 +61,9 @@ def replace_invalid_utf8(table: pa.Table) -> tuple[pa.Table, pa.Array]:
             column.validate(full=True)
         except pa.ArrowInvalid:
             values = column.cast(pa.large_binary()).to_pylist()
-            repaired = []
-            for row, value in enumerate(values):
-                text = None if value is None else value.decode("utf-8", "replace")
-                invalid[row] = invalid[row] or (value is not None and text.encode() != value)
-                repaired.append(text)
+            repaired = [None if value is None else value.decode("utf-8", "replace") for value in values]
+            for row, (value, text) in enumerate(zip(values, repaired, strict=True)):
+                invalid[row] = invalid[row] or (text is not None and text.encode() != value)
             table = set_column(table, name, pa.array(repaired, column.type))
     return table, pa.array(invalid, pa.bool_())
 

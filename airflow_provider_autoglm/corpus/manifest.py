@@ -39,10 +39,16 @@ class Part(_Record):
 
 
 class Input(_Record):
-    """What a stage read."""
+    """What a stage read; for some shards of a corpus ``corpus_digest`` is the digest of the whole of it."""
 
     uri: str
     digest: str
+    corpus_digest: str | None = None
+
+    @property
+    def origin(self) -> Input:
+        """The whole corpus."""
+        return Input(uri=self.uri.partition("#")[0], digest=self.corpus_digest or self.digest)
 
 
 class Counters(_Record):
@@ -66,7 +72,10 @@ class Counters(_Record):
 
 
 class Manifest(_Record):
-    """What a committed corpus is made of and how it came to be. Times are UTC, ISO 8601; sizes are bytes."""
+    """What a committed corpus is made of and how it came to be. Times are UTC, ISO 8601; sizes are bytes.
+
+    ``origins`` are the whole corpora behind the inputs: lineage looks through the parts of a mapped stage.
+    """
 
     format_version: int = FORMAT_VERSION
     stage: str
@@ -74,6 +83,7 @@ class Manifest(_Record):
     created_at: str
     attempt: str
     inputs: tuple[Input, ...] = ()
+    origins: tuple[Input, ...] = ()
     settings: dict[str, Any] = {}
     settings_digest: str
     shards: tuple[Shard, ...] = ()

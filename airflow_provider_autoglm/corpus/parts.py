@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from airflow_provider_autoglm.corpus.manifest import Part
 from airflow_provider_autoglm.corpus.result import ProgressCallback, StageResult
@@ -33,7 +34,7 @@ def split_corpus(
             "source": f"{uri}#shards={first}-{last - 1}",
             "destination": f"{folder}{_PART_FOLDER}{part:03d}",
         }
-        for part, (first, last) in enumerate(zip(bounds, bounds[1:], strict=False))
+        for part, (first, last) in enumerate(pairwise(bounds))
     ]
 
 
@@ -60,6 +61,7 @@ def join_corpora(
     )
     if attempt.committed is not None:
         return attempt.reused_result()
+    attempt.origins = tuple(dict.fromkeys(item for corpus in corpora for item in corpus.manifest.origins))
     for corpus in corpora:
         relative = corpus.uri.removeprefix(f"{attempt.uri}/")
         part = Part(uri=relative, rows=corpus.manifest.rows, digest=corpus.manifest.digest)

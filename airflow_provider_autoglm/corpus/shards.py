@@ -67,6 +67,8 @@ class _OpenShard:
     def __init__(self, storage: Storage, uri: str, name: str, schema: pa.Schema) -> None:
         self.schema = schema
         self.uncompressed_bytes = 0
+        self._pending: list[pa.Table] = []
+        self._pending_rows = 0
         self._name = name
         self._uri = uri
         self._rows = 0
@@ -74,14 +76,24 @@ class _OpenShard:
         self._writer = pq.ParquetWriter(self._file, schema, compression="zstd")
 
     def write(self, table: pa.Table) -> None:
-        try:
-            self._writer.write_table(table.combine_chunks(), row_group_size=ROWS_OF_A_GROUP)
-        except OSError as error:
-            raise StorageError("write", self._uri, error) from error
+        self._pending.append(table)
+        self._pending_rows += table.num_rows
         self._rows += table.num_rows
         self.uncompressed_bytes += table.nbytes
+        if self._pending_rows >= ROWS_OF_A_GROUP:
+            self._write_pending()
+
+    def _write_pending(self) -> None:
+        table = pa.concat_tables(self._pending).combine_chunks()
+        self._pending, self._pending_rows = [], 0
+        try:
+            self._writer.write_table(table, row_group_size=ROWS_OF_A_GROUP)
+        except OSError as error:
+            raise StorageError("write", self._uri, error) from error
 
     def finish(self) -> Shard:
+        if self._pending:
+            self._write_pending()
         try:
             self._writer.close()
             self._file.finish()

@@ -74,6 +74,7 @@ class StageAttempt:
         self.storage = storage or Storage.local()
         self.attempt_id = new_attempt_id()
         self.inputs = tuple(inputs)
+        self.origins = tuple(dict.fromkeys(item.origin for item in inputs))
         self.settings_digest = digest_of(settings)
         self.reasons: Counter[str] = Counter()
         self._settings = dict(settings)
@@ -110,6 +111,10 @@ class StageAttempt:
         """Rows that the stage lets through."""
         self._rows_out += table.num_rows
         self._writers[""].write(table)
+
+    def count_out(self, rows: int) -> None:
+        """Rows let through that a writer of :meth:`writer` takes; its shards are handed in by :meth:`adopt`."""
+        self._rows_out += rows
 
     def reject(self, table: pa.Table) -> None:
         """Rows that the stage cannot take, with the column ``reason``."""
@@ -179,7 +184,12 @@ class StageAttempt:
     def commit(
         self, *, metrics: Mapping[str, float] | None = None, dataset: Mapping[str, Any] | None = None
     ) -> StageResult:
-        """Write the manifest, unless another attempt has done so with the same inputs and settings."""
+        """Write the manifest, unless another attempt has done so with the same inputs and settings.
+
+        A corpus of other inputs or settings is superseded; a ``dataset`` version never is.
+
+        :raises FileExistsError: if ``dataset`` is given and the version is taken.
+        """
         self.finish_shards()
         manifest = self._manifest(metrics or {}, dataset)
         data = json.dumps(manifest.model_dump(mode="json", exclude_none=True), indent=1).encode()
@@ -191,6 +201,8 @@ class StageAttempt:
                 winner, self.generation = find_manifest(self.uri, self.storage)
                 if winner is not None and winner.attempt == self.attempt_id:
                     break
+                if dataset is not None:
+                    raise
                 if winner is not None and winner.matches(self.inputs, self.settings_digest):
                     log.info("%s: another attempt has committed %s first, its corpus is used", self.stage, self.uri)
                     return self.reused_result(winner)
@@ -214,6 +226,7 @@ class StageAttempt:
             created_at=utc_now(),
             attempt=self.attempt_id,
             inputs=self.inputs,
+            origins=self.origins,
             settings=self._settings,
             settings_digest=self.settings_digest,
             shards=tuple(self._adopted[""]),

@@ -105,6 +105,11 @@ class Storage:
                 return []
             return sorted(f"{as_uri(uri)}/{str(path).rstrip('/').rsplit('/', 1)[-1]}" for path in paths)
 
+    def is_folder(self, uri: str) -> bool:
+        """Whether a folder is there."""
+        with _errors("look for", uri):
+            return bool(self.filesystem.isdir(self.path(uri)))
+
     def modified_at(self, uri: str) -> float:
         """When a file was last written, in seconds since the epoch."""
         with _errors("look for", uri):

@@ -103,6 +103,15 @@ class Corpus:
         except pa.ArrowInvalid as error:
             raise ShardDamagedError(stored.corpus_uri, stored.shard.name, str(error)) from error
 
+    def schemas(self) -> tuple[pa.Schema, ...]:
+        """The different schemas of the selected shards, read from their footers."""
+        found: dict[str, pa.Schema] = {}
+        for stored in self.shards:
+            with self.storage.open(stored.uri) as file:
+                schema = pq.read_schema(file).remove_metadata()
+            found.setdefault(schema.to_string(), schema)
+        return tuple(found.values())
+
     def to_table(self, columns: Sequence[str] | None = None, *, kind: Kind = "shards") -> pa.Table:
         """All rows in memory; columns that some shards lack are null there."""
         tables = list(self.iter_tables(columns, kind=kind))
@@ -119,7 +128,8 @@ class Corpus:
 
     def as_input(self) -> Input:
         """How a manifest refers to this corpus."""
-        return Input(uri=self.uri, digest=self.digest)
+        whole = self.manifest.digest if "#" in self.uri else None
+        return Input(uri=self.uri, digest=self.digest, corpus_digest=whole)
 
     def verify(self) -> None:
         """Compare the selected shards with the manifest; see :meth:`open` for what is raised."""

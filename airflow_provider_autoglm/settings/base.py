@@ -1,4 +1,4 @@
-"""The base of all settings models: strict keys, and messages that name key, value, what is allowed and the nearest key."""
+"""The base of all settings models: strict keys, and messages with key, value, what is allowed and the nearest key."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ class LabelSettings(Settings):
         default=2_000, ge=1, le=100_000, description="Texts of the corpus that the refinement looks at."
     )
     temperature: float = Field(
-        default=0.05, gt=0, le=10, description="Temperature of the softmax over cosine similarities."
+        default=0.06, gt=0, le=10, description="Temperature of the softmax over cosine similarities."
     )
     min_score: float = Field(
         default=0.0, ge=0, le=1, description="Score below which a text stays without label (it abstains)."

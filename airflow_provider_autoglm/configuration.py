@@ -1,0 +1,94 @@
+"""What a DAG file reads when it is parsed: the `[autoglm]` section, and the settings as fields of the trigger form."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from airflow.configuration import AIRFLOW_HOME
+from airflow.sdk import Param
+from airflow.sdk.configuration import conf
+from pydantic.fields import FieldInfo
+
+from airflow_provider_autoglm.get_provider_info import CONFIG_SECTION, config_default
+from airflow_provider_autoglm.settings import PipelineSettings, Settings
+
+_JSON_TYPES = {bool: "boolean", int: "integer", float: "number", str: "string"}
+_BOUNDS = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}
+_NOT_IN_THE_FORM = ("tracking",)
+
+
+def option(name: str) -> str:
+    """The value of an option of `[autoglm]`, from airflow.cfg or `AIRFLOW__AUTOGLM__<NAME>`, else its default."""
+    return str(conf.get(CONFIG_SECTION, name, fallback=config_default(name)))
+
+
+def pipelines() -> list[str]:
+    """The names of the pipelines; each DAG file builds one DAG for each."""
+    return [name.strip() for name in option("pipelines").split(",") if name.strip()]
+
+
+def root() -> str:
+    """The folder URI of all corpora where the Variable sets none."""
+    return option("root") or f"file://{os.path.join(AIRFLOW_HOME, 'autoglm')}"
+
+
+def schedule(stage: str) -> str | None:
+    """The cron schedule of a stage's DAGs, or None to start them by hand or by asset only."""
+    return option(f"{stage}_schedule") or None
+
+
+def retries() -> int:
+    """How often a task is tried again."""
+    return int(option("retries"))
+
+
+def override_params() -> dict[str, Param]:
+    """One optional trigger-form field for each number, switch and word of the stages: null leaves it as set."""
+    return {
+        f"{stage}.{name}": _param(stage, name, field)
+        for stage, model in _stages()
+        for name, field in model.model_fields.items()
+        if _json_type(field) is not None
+    }
+
+
+def force_stages_param() -> Param:
+    """The trigger-form field that recomputes stages although their corpus is committed."""
+    return Param(
+        default=None,
+        type=["null", "array"],
+        items={"type": "string"},
+        title="force_stages",
+        description="Stages that recompute although their corpus is committed, one a line.",
+        section="Run",
+    )
+
+
+def _stages() -> Iterator[tuple[str, type[Settings]]]:
+    for name, field in PipelineSettings.model_fields.items():
+        model = field.annotation
+        if isinstance(model, type) and issubclass(model, Settings) and name not in _NOT_IN_THE_FORM:
+            yield name, model
+
+
+def _json_type(field: FieldInfo) -> str | None:
+    return _JSON_TYPES.get(field.annotation) if isinstance(field.annotation, type) else None
+
+
+def _param(stage: str, name: str, field: FieldInfo) -> Param:
+    bounds: dict[str, Any] = {
+        keyword: getattr(constraint, attribute)
+        for constraint in field.metadata
+        for attribute, keyword in _BOUNDS.items()
+        if hasattr(constraint, attribute)
+    }
+    return Param(
+        default=None,
+        type=["null", _json_type(field)],
+        title=f"{stage}.{name}",
+        description=f"{field.description} Empty: as set in the Variable.",
+        section=stage.capitalize(),
+        **bounds,
+    )

@@ -1,0 +1,299 @@
+"""One dataset version from labelled corpora and the version before it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+
+from airflow_provider_autoglm.corpus.manifest import Input, Manifest, digest_of
+from airflow_provider_autoglm.corpus.publish.card import write_card
+from airflow_provider_autoglm.corpus.publish.plan import Fate, Plan, make_plan
+from airflow_provider_autoglm.corpus.publish.splits import SPLITS
+from airflow_provider_autoglm.corpus.publish.versions import (
+    Version,
+    committed_versions,
+    newest_version,
+    version_uri,
+)
+from airflow_provider_autoglm.corpus.result import ProgressCallback
+from airflow_provider_autoglm.corpus.schema import LABEL_COLUMNS, require_columns, set_column
+from airflow_provider_autoglm.corpus.shards import ShardWriter
+from airflow_provider_autoglm.corpus.stage import Provenance, StageAttempt
+from airflow_provider_autoglm.corpus.storage import Storage
+from airflow_provider_autoglm.corpus.store import Corpus, open_sources
+from airflow_provider_autoglm.exceptions import EmptyClassError, SchemaChangedError
+from airflow_provider_autoglm.settings import PublishSettings
+
+log = logging.getLogger(__name__)
+
+_KEPT_IN_REMOVED = ("abstained", "duplicate_doc_id")
+
+
+@dataclass(frozen=True)
+class PublishedDataset:
+    """A dataset version. ``splits`` are rows; ``reused`` says that no new version was written, ``has_news`` that this
+    version holds what the given corpora brought, which is what an asset event tells."""
+
+    uri: str
+    version: int
+    digest: str
+    splits: dict[str, int]
+    reused: bool = False
+    has_news: bool = True
+
+    def to_dict(self) -> dict[str, Any]:
+        """The reference as JSON types."""
+        return asdict(self)
+
+
+def publish(
+    source: str | Sequence[str],
+    destination: str,
+    settings: PublishSettings,
+    *,
+    storage: Storage | None = None,
+    progress: ProgressCallback | None = None,
+    provenance: Provenance | None = None,
+) -> PublishedDataset:
+    """Publish the rows of ``source`` together with those of the newest version below ``destination``.
+
+    A row with a known ``doc_id`` replaces the older one, but labels given by people stay. Rows without a label go to
+    ``removed/`` as ``abstained``. Without anything new the newest version is returned as it is.
+
+    :raises EmptyClassError: if a class has fewer rows than ``settings.min_class_rows``.
+    :raises SchemaChangedError: if columns differ from the newest version's and the switch is not set.
+    :raises SplitLeakageError: if one cluster would lie in two splits.
+    :raises MissingColumnsError: if a corpus lacks ``doc_id``, ``text`` or ``label``.
+    """
+    storage = storage or Storage.local()
+    corpora = open_sources(source, storage=storage)
+    for corpus in corpora:
+        for schema in corpus.schemas():
+            require_columns(corpus.uri, schema.empty_table(), ["doc_id", "text", "label"])
+    publication = digest_of([corpus.digest for corpus in corpora], settings.model_dump(mode="json"))
+    while True:
+        own = _own_version(destination, corpora, publication, storage)
+        if own is not None:
+            return _reused(own, storage, has_news=True)
+        previous = newest_version(destination, storage)
+        plan = make_plan(corpora, previous, settings, now=_newest_moment(corpora), storage=storage)
+        if previous is not None and not plan.has_news and _labels(settings, plan) == _record(previous)["labels"]:
+            log.info("publish: nothing new since version %d, it stays the newest", previous.number)
+            return _reused(previous, storage, has_news=False)
+        _check_classes(plan, settings)
+        try:
+            return _write_version(
+                _Publication(destination, corpora, previous, plan, settings, publication),
+                storage=storage,
+                progress=progress,
+                provenance=provenance,
+            )
+        except FileExistsError:
+            log.info("publish: another run took the version number, publishing on top of its version")
+
+
+@dataclass(frozen=True)
+class _Publication:
+    destination: str
+    corpora: tuple[Corpus, ...]
+    previous: Version | None
+    plan: Plan
+    settings: PublishSettings
+    key: str
+
+    @property
+    def number(self) -> int:
+        return 1 if self.previous is None else self.previous.number + 1
+
+    @property
+    def inputs(self) -> list[Input]:
+        earlier = [] if self.previous is None else [Input(uri=self.previous.uri, digest=self.previous.manifest.digest)]
+        return [corpus.as_input() for corpus in self.corpora] + earlier
+
+
+def _write_version(
+    publication: _Publication,
+    *,
+    storage: Storage,
+    progress: ProgressCallback | None,
+    provenance: Provenance | None,
+) -> PublishedDataset:
+    plan, previous = publication.plan, publication.previous
+    uri = version_uri(publication.destination, publication.number)
+    attempt = StageAttempt(
+        "publish",
+        publication.inputs,
+        uri,
+        publication.settings.model_dump(mode="json"),
+        rows_total=len(plan.previous) + len(plan.new),
+        storage=storage,
+        progress=progress,
+        provenance=provenance,
+    )
+    earlier = () if previous is None else (Corpus.open(previous.uri, storage=storage, verify=False),)
+    schema = _common_schema(earlier, publication)
+    writers = {split: attempt.writer(f"data/{split}-") for split in SPLITS}
+    _write_rows(attempt, writers, earlier, plan.previous, schema, kept_labels={}, keep_aside=False)
+    _write_rows(attempt, writers, publication.corpora, plan.new, schema, kept_labels=plan.kept_labels, keep_aside=True)
+    for writer in writers.values():
+        writer.end_shard()
+        attempt.adopt("", writer.shards)
+    result = attempt.commit(dataset=_dataset_record(publication))
+    write_card(uri, storage)
+    return PublishedDataset(uri, publication.number, result.digest, _splits(plan))
+
+
+def _write_rows(
+    attempt: StageAttempt,
+    writers: Mapping[str, ShardWriter],
+    corpora: Sequence[Corpus],
+    fates: Sequence[Fate],
+    schema: pa.Schema,
+    *,
+    kept_labels: Mapping[str, dict[str, Any]],
+    keep_aside: bool,
+) -> None:
+    position = 0
+    for stored_table in _tables_by_shard(corpora, attempt):
+        table = _with_kept_labels(_cast(stored_table, schema), kept_labels)
+        table_fates = fates[position : position + table.num_rows]
+        position += table.num_rows
+        attempt.count_in(table.num_rows)
+        for split, writer in writers.items():
+            rows = table.filter(pa.array([fate.split == split for fate in table_fates], pa.bool_()))
+            attempt.count_out(rows.num_rows)
+            writer.write(rows)
+        _put_aside(attempt, table, table_fates, keep_aside=keep_aside)
+
+
+def _tables_by_shard(corpora: Sequence[Corpus], attempt: StageAttempt) -> Iterator[pa.Table]:
+    for corpus in corpora:
+        for stored in corpus.shards:
+            yield from corpus.shard_tables(stored)
+            attempt.report()
+
+
+def _put_aside(attempt: StageAttempt, table: pa.Table, fates: Sequence[Fate], *, keep_aside: bool) -> None:
+    """Rows of an earlier version stay readable there, and erased ones must not be kept: both are only counted."""
+    reasons = pa.array([fate.reason or None for fate in fates], pa.string())
+    table = set_column(table, "reason", reasons)
+    for reason in {fate.reason for fate in fates if fate.reason}:
+        rows = table.filter(pa.array([fate.reason == reason for fate in fates], pa.bool_()))
+        is_rejected = any(fate.is_rejected for fate in fates if fate.reason == reason)
+        if keep_aside and is_rejected:
+            attempt.reject(rows)
+        elif keep_aside and reason in _KEPT_IN_REMOVED:
+            attempt.remove(rows)
+        else:
+            attempt.count_removed(reason, rows.num_rows)
+
+
+def _with_kept_labels(table: pa.Table, kept: Mapping[str, dict[str, Any]]) -> pa.Table:
+    ids = table["doc_id"].to_pylist()
+    if not any(doc_id in kept for doc_id in ids):
+        return table
+    is_auto = [source not in ("human", "feedback") for source in table["label_source"].to_pylist()]
+    replaced = [doc_id in kept and auto for doc_id, auto in zip(ids, is_auto, strict=True)]
+    for column in LABEL_COLUMNS:
+        values = [
+            kept[doc_id][column.name] if replace else value
+            for doc_id, replace, value in zip(ids, replaced, table[column.name].to_pylist(), strict=True)
+        ]
+        table = set_column(table, column.name, pa.array(values, table.schema.field(column.name).type))
+    return table
+
+
+def _common_schema(earlier: Sequence[Corpus], publication: _Publication) -> pa.Schema:
+    new = [schema for corpus in publication.corpora for schema in corpus.schemas()]
+    old = [schema for corpus in earlier for schema in corpus.schemas()]
+    unified = pa.unify_schemas([*old, *new, LABEL_COLUMNS], promote_options="permissive")
+    if old and publication.previous is not None and not publication.settings.allow_schema_change:
+        changes = _changes(pa.unify_schemas(old, promote_options="permissive"), unified)
+        if changes:
+            raise SchemaChangedError(publication.previous.number, changes)
+    return unified.remove_metadata()
+
+
+def _changes(old: pa.Schema, new: pa.Schema) -> list[str]:
+    added = [f"{column.name} added" for column in new if column.name not in old.names]
+    retyped = [
+        f"{column.name} {old.field(column.name).type} → {column.type}"
+        for column in new
+        if column.name in old.names and old.field(column.name).type != column.type
+    ]
+    return added + retyped
+
+
+def _cast(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    columns = [
+        table[column.name].cast(column.type)
+        if column.name in table.column_names
+        else pa.nulls(table.num_rows, column.type)
+        for column in schema
+    ]
+    return pa.table(columns, schema=schema)
+
+
+def _check_classes(plan: Plan, settings: PublishSettings) -> None:
+    counts = {label: plan.label_counts[label] for label in _labels(settings, plan)}
+    if not counts and settings.min_class_rows:
+        raise EmptyClassError({"(no labelled row)": 0}, settings.min_class_rows)
+    if any(count < settings.min_class_rows for count in counts.values()):
+        raise EmptyClassError(counts, settings.min_class_rows)
+
+
+def _labels(settings: PublishSettings, plan: Plan) -> list[str]:
+    return list(settings.labels) or sorted(plan.label_counts)
+
+
+def _splits(plan: Plan) -> dict[str, int]:
+    return {split: plan.split_counts[split] for split in SPLITS}
+
+
+def _dataset_record(publication: _Publication) -> dict[str, Any]:
+    plan = publication.plan
+    labels = _labels(publication.settings, plan)
+    return {
+        "version": publication.number,
+        "publication": publication.key,
+        "previous": None if publication.previous is None else publication.previous.number,
+        "labels": labels,
+        "label_counts": {label: plan.label_counts[label] for label in labels},
+        "splits": _splits(plan),
+        "new_documents": plan.new_documents,
+        "changed_labels": plan.changed_labels,
+        "dropped_documents": plan.dropped,
+        "reviewed": False,
+    }
+
+
+def _record(version: Version) -> dict[str, Any]:
+    assert version.manifest.dataset is not None
+    return version.manifest.dataset
+
+
+def _own_version(destination: str, corpora: Sequence[Corpus], publication: str, storage: Storage) -> Version | None:
+    """The version that an attempt killed after its commit has made of the same corpora, if there is one."""
+    oldest = max((corpus.manifest.created_at for corpus in corpora), default="")
+    for version in committed_versions(destination, storage):
+        if version.manifest.created_at < oldest:
+            return None
+        if _record(version)["publication"] == publication:
+            return version
+    return None
+
+
+def _reused(version: Version, storage: Storage, *, has_news: bool) -> PublishedDataset:
+    write_card(version.uri, storage)
+    manifest: Manifest = version.manifest
+    splits = {split: int(rows) for split, rows in _record(version)["splits"].items()}
+    return PublishedDataset(version.uri, version.number, manifest.digest, splits, reused=True, has_news=has_news)
+
+
+def _newest_moment(corpora: Sequence[Corpus]) -> datetime:
+    return max(datetime.fromisoformat(corpus.manifest.created_at) for corpus in corpora)

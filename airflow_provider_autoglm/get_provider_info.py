@@ -1,0 +1,102 @@
+"""What Airflow reads about this provider. A plain dict: it is loaded by every Airflow process."""
+
+from __future__ import annotations
+
+from typing import Any
+
+CONFIG_SECTION = "autoglm"
+
+_OPERATOR_MODULES = ["corpus", "crawl", "clean", "dedupe", "label", "publish", "run"]
+
+_CONFIG_OPTIONS: dict[str, dict[str, Any]] = {
+    "pipelines": {
+        "description": "Names of the pipelines, separated by commas; every DAG file builds one DAG for each.",
+        "type": "string",
+        "example": "news,support",
+        "default": "default",
+    },
+    "root": {
+        "description": "Folder URI of all corpora where the Variable sets none; empty means autoglm/ in AIRFLOW_HOME.",
+        "type": "string",
+        "example": "file:///data/autoglm",
+        "default": "",
+    },
+    "dataset_schedule": {
+        "description": "Cron schedule of the dataset DAGs; empty means started by hand.",
+        "type": "string",
+        "example": "0 3 * * *",
+        "default": "",
+    },
+    "retries": {
+        "description": "How often a task of the DAG templates is tried again.",
+        "type": "integer",
+        "example": "3",
+        "default": "2",
+    },
+    "cache_dir": {
+        "description": "Folder for compiled kernels; empty means the user's cache folder. "
+        "Where it cannot be written, kernels are compiled anew by each task.",
+        "type": "string",
+        "example": "/var/cache/autoglm",
+        "default": "",
+    },
+}
+
+
+def config_default(option: str) -> str:
+    """The default of an option of the section."""
+    return str(_CONFIG_OPTIONS[option]["default"])
+
+
+def get_provider_info() -> dict[str, Any]:
+    """Connection types, links, configuration, commands and asset URIs of this provider."""
+    return {
+        "package-name": "airflow-provider-autoglm",
+        "name": "AutoGLM",
+        "description": "The closed loop of a text model: crawl, clean, de-duplicate, label and publish datasets.",
+        "integrations": [
+            {
+                "integration-name": "AutoGLM",
+                "external-doc-url": "https://pypi.org/project/airflow-provider-autoglm",
+                "tags": ["software"],
+            },
+            {"integration-name": "MLflow", "external-doc-url": "https://mlflow.org", "tags": ["software"]},
+        ],
+        "operators": [
+            {
+                "integration-name": "AutoGLM",
+                "python-modules": [f"airflow_provider_autoglm.operators.{name}" for name in _OPERATOR_MODULES],
+            }
+        ],
+        "hooks": [
+            {"integration-name": "MLflow", "python-modules": ["airflow_provider_autoglm.hooks.mlflow"]},
+            {"integration-name": "AutoGLM", "python-modules": ["airflow_provider_autoglm.hooks.storage"]},
+        ],
+        "connection-types": [
+            {
+                "connection-type": "mlflow",
+                "hook-name": "MLflow",
+                "hook-class-name": "airflow_provider_autoglm.hooks.mlflow.MlflowHook",
+                "ui-field-behaviour": {
+                    "hidden-fields": ["schema", "extra"],
+                    "relabeling": {"host": "Tracking URI", "login": "Username"},
+                    "placeholders": {"host": "https://mlflow.example.com"},
+                },
+            }
+        ],
+        "extra-links": ["airflow_provider_autoglm.links.MlflowRunLink"],
+        "asset-uris": [
+            {
+                "schemes": ["autoglm"],
+                "handler": "airflow_provider_autoglm.assets.sanitize_uri",
+                "factory": "airflow_provider_autoglm.assets.create_asset",
+            }
+        ],
+        "cli": ["airflow_provider_autoglm.cli.get_commands"],
+        "config": {
+            CONFIG_SECTION: {
+                "description": "Settings that DAG files of airflow-provider-autoglm read when they are parsed.",
+                "options": {name: {"version_added": "0.1.0", **option} for name, option in _CONFIG_OPTIONS.items()},
+            }
+        },
+    }

@@ -1,0 +1,80 @@
+"""Publish a versioned dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from airflow.sdk import BaseOperator, Context
+from airflow.sdk.exceptions import AirflowSkipException
+
+from airflow_provider_autoglm.assets import dataset_asset
+from airflow_provider_autoglm.links import MlflowRunLink
+from airflow_provider_autoglm.operators.base import airflow_errors
+from airflow_provider_autoglm.settings import PublishSettings, RunReference
+
+STAGE = "publish"
+
+
+class PublishDatasetOperator(BaseOperator):
+    """Publish the next version of the pipeline's dataset and tell it through the dataset asset.
+
+    The version holds the rows of the version before and the new ones, in the layout that ``datasets.load_dataset``
+    opens. Without anything new the task is skipped, no version is written and no event sent; the XCom then names the
+    version that stays the newest.
+
+    :param pipeline: name of the pipeline; it decides which asset the task updates.
+    :param source: URI of a labelled corpus, or a list of them. Templated.
+    :param settings: :class:`~airflow_provider_autoglm.settings.PublishSettings` or its dict. Templated.
+    :param run: what ``load_settings`` returned under ``run``. Templated.
+    :param destination: URI of the folder of versions; default ``<root>/<pipeline>/datasets``. Templated.
+    """
+
+    template_fields: Sequence[str] = ("source", "settings", "run", "destination")
+    operator_extra_links = (MlflowRunLink(),)
+
+    def __init__(
+        self,
+        *,
+        pipeline: str,
+        source: str | Sequence[str],
+        settings: PublishSettings | Mapping[str, Any],
+        run: Mapping[str, Any] | None = None,
+        destination: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self.asset = dataset_asset(pipeline)
+        super().__init__(**{"outlets": [self.asset], **kwargs})
+        self.pipeline = pipeline
+        self.source = source
+        self.settings = settings
+        self.run = run
+        self.destination = destination
+        self.mlflow_run_url: str | None = None
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Publish, log, and fill the asset event; its ``key`` is the same however often the task is retried."""
+        from airflow_provider_autoglm.corpus.publish import publish
+        from airflow_provider_autoglm.operators.stage_run import StageRun
+
+        with airflow_errors():
+            run = None if self.run is None else RunReference.parse(self.run, path="run")
+            settings = PublishSettings.parse(self.settings, path=f"autoglm_{self.pipeline}.{STAGE}")
+            with StageRun(self, context, run, STAGE, settings.model_dump(mode="json")) as stage_run:
+                folder = self.destination or (run.datasets if run is not None else stage_run.destination(None))
+                dataset = publish(
+                    self.source, folder, settings, storage=stage_run.storage, provenance=stage_run.provenance
+                )
+                if dataset.has_news:
+                    stage_run.log_corpus(dataset.uri)
+        if not dataset.has_news:
+            context["ti"].xcom_push("return_value", dataset.to_dict())
+            raise AirflowSkipException(f"nothing new: version {dataset.version} stays the newest, no event is sent")
+        context["outlet_events"][self.asset].extra = {
+            "reference": dataset.uri,
+            "version": dataset.version,
+            "digest": dataset.digest,
+            "reasons": list(run.reasons) if run is not None else ["manual"],
+            "key": f"{self.pipeline}/dataset/{dataset.version}",
+        }
+        return dataset.to_dict()

@@ -1,0 +1,138 @@
+"""The first and the last task of a DAG run: settings read and checked, and the run's end logged."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from airflow.sdk import Context, Variable, get_current_context, task
+from airflow.sdk.exceptions import AirflowRuntimeError
+
+from airflow_provider_autoglm import configuration
+from airflow_provider_autoglm.exceptions import SettingsError
+from airflow_provider_autoglm.operators.base import airflow_errors
+from airflow_provider_autoglm.settings import PipelineSettings, RunReference
+
+log = logging.getLogger(__name__)
+
+_FAILED_STATES = ("failed", "upstream_failed")
+
+
+@task(multiple_outputs=True)
+def load_settings(pipeline: str) -> dict[str, Any]:
+    """Read the Variable ``autoglm_<pipeline>``, apply the trigger form, and open the parent run in MLflow.
+
+    Returns the effective settings, one key a stage, and under ``run`` what the other tasks need to know of the run.
+    """
+    context = get_current_context()
+    with airflow_errors():
+        path = f"autoglm_{pipeline}"
+        values = _with_overrides(_read_variable(path), context["params"])
+        settings = PipelineSettings.parse(values, path=path).effective(root=configuration.root())
+        effective = settings.model_dump(mode="json")
+        run = _open_run(pipeline, settings, effective, context)
+    return {**effective, "run": run.model_dump(mode="json")}
+
+
+@task(trigger_rule="all_done")
+def finish_run(settings: Mapping[str, Any], corpora: Mapping[str, Any]) -> str | None:
+    """Log what MLflow missed while it was away and end the parent run with the DAG run's state.
+
+    :param settings: what ``load_settings`` returned.
+    :param corpora: what each task returned that committed a corpus, by task id.
+    """
+    from airflow_provider_autoglm.corpus.lineage import FinishedRun, keep_for_later, log_finished_run
+    from airflow_provider_autoglm.hooks.storage import storage_for
+    from airflow_provider_autoglm.operators.stage_run import tracker_of
+
+    if not settings:
+        log.warning("load_settings has not finished: there is no run to log")
+        return None
+    with airflow_errors():
+        run = RunReference.parse(settings["run"], path="run")
+        finished = FinishedRun(
+            run=run,
+            settings={key: value for key, value in settings.items() if key != "run"},
+            corpora={task_id: uri for task_id, value in corpora.items() if (uri := _new_corpus(value))},
+            status="FAILED" if _has_failed(get_current_context()) else "FINISHED",
+        )
+        storage = storage_for(run.root, run.storage_conn_id)
+        tracker = tracker_of(run)
+        parent = None if tracker is None else log_finished_run(tracker, finished, storage)
+        if parent is None:
+            uri = keep_for_later(finished, storage)
+            log.warning("MLflow is away; `airflow autoglm gc %s` logs the run later, from %s", run.pipeline, uri)
+    return parent
+
+
+def _read_variable(name: str) -> dict[str, Any]:
+    try:
+        text = Variable.get(name)
+    except AirflowRuntimeError:
+        raise SettingsError([f"the Variable {name} is not set; create it under Admin → Variables as JSON"]) from None
+    try:
+        values = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise SettingsError([f"the Variable {name} is no JSON: {error}"]) from None
+    if not isinstance(values, dict):
+        raise SettingsError([f"the Variable {name} must be a JSON object with the keys sources and labels"])
+    return values
+
+
+def _with_overrides(values: dict[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
+    overridden = dict(values)
+    for key, value in params.items():
+        stage, dot, name = key.partition(".")
+        if dot and value is not None:
+            overridden[stage] = {**overridden.get(stage, {}), name: value}
+    return overridden
+
+
+def _open_run(pipeline: str, settings: PipelineSettings, effective: dict[str, Any], context: Context) -> RunReference:
+    from airflow_provider_autoglm.corpus.manifest import digest_of
+    from airflow_provider_autoglm.corpus.storage import as_uri
+    from airflow_provider_autoglm.operators.stage_run import tracker_of
+
+    dag_run = context["dag_run"]
+    root = as_uri(settings.root)
+    run = RunReference.parse(
+        {
+            "pipeline": pipeline,
+            "dag_id": dag_run.dag_id,
+            "run_id": dag_run.run_id,
+            "logical_date": dag_run.logical_date.isoformat() if dag_run.logical_date else "",
+            "root": root,
+            "folder": f"{root}/{pipeline}/runs/{_folder_name(dag_run.run_id)}",
+            "storage_conn_id": settings.storage_conn_id,
+            "tracking": settings.tracking,
+            "force_stages": tuple(context["params"].get("force_stages") or ()),
+            "reasons": ("manual",) if str(dag_run.run_type) == "manual" else ("schedule",),
+            "settings_digest": digest_of(effective),
+        },
+        path="run",
+    )
+    tracker = tracker_of(run)
+    if tracker is None:
+        return run
+    parent = tracker.open_parent(run.dag_id, run.run_id, run.logical_date, effective, run.settings_digest)
+    return run.model_copy(update={"mlflow_run_id": parent})
+
+
+def _folder_name(run_id: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_.:+-]", "_", run_id)
+
+
+def _new_corpus(value: Any) -> str | None:
+    """The corpus that a task has committed; a dataset version that was there before is none."""
+    if isinstance(value, dict):
+        return str(value["uri"]) if value["has_news"] else None
+    return value or None
+
+
+def _has_failed(context: Context) -> bool:
+    dag_run = context["dag_run"]
+    states = context["ti"].get_task_states(dag_id=dag_run.dag_id, run_ids=[dag_run.run_id])
+    return any(state in _FAILED_STATES for state in states[dag_run.run_id].values())

@@ -1,0 +1,116 @@
+"""One task's share of a DAG run: its destination, its storage and its MLflow child run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+import logging
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from airflow.sdk import Context
+from airflow.sdk.exceptions import AirflowNotFoundException
+
+from airflow_provider_autoglm.corpus.lineage import stage_record
+from airflow_provider_autoglm.corpus.manifest import digest_of, read_manifest
+from airflow_provider_autoglm.corpus.stage import Provenance
+from airflow_provider_autoglm.corpus.storage import Storage
+from airflow_provider_autoglm.exceptions import SettingsError
+from airflow_provider_autoglm.hooks.mlflow import MlflowHook
+from airflow_provider_autoglm.hooks.storage import storage_for
+from airflow_provider_autoglm.settings import RunReference
+from airflow_provider_autoglm.tracking import Tracker
+
+log = logging.getLogger(__name__)
+
+_UNMAPPED = -1
+
+
+class _Task(Protocol):
+    task_id: str
+    mlflow_run_url: str | None
+
+
+def tracker_of(run: RunReference) -> Tracker | None:
+    """The tracker of a run, or None with a warning if its connection does not exist.
+
+    :raises SettingsError: if it does not exist and ``tracking.required`` is set.
+    """
+    conn_id = run.tracking.conn_id
+    try:
+        return MlflowHook(conn_id).get_tracker(run.pipeline, run.tracking)
+    except AirflowNotFoundException:
+        message = f"tracking.conn_id: there is no connection {conn_id}; create one of type MLflow"
+        if run.tracking.required:
+            raise SettingsError([message]) from None
+        log.warning("%s; going on without MLflow", message)
+        return None
+
+
+class StageRun:
+    """Opens the task's MLflow child run on entry and closes it on exit.
+
+    A mapped task instance logs nothing: the join that follows writes one child run for all parts. Nor does anything
+    while MLflow is away: the run's last task logs from the manifests.
+
+    :raises SettingsError: on asking for a destination if neither one nor a run that implies one is given.
+    """
+
+    def __init__(
+        self, task: _Task, context: Context, run: RunReference | None, stage: str, settings: Mapping[str, Any]
+    ) -> None:
+        self._task = task
+        self._run = run
+        self._stage = stage
+        self._settings = dict(settings)
+        self._is_mapped = context["ti"].map_index not in (_UNMAPPED, None)
+        self._tracker: Tracker | None = None
+        self._child_run_id: str | None = None
+        self.storage = Storage.local() if run is None else storage_for(run.root, run.storage_conn_id)
+
+    def __enter__(self) -> Self:
+        run = self._run
+        if run is None or run.mlflow_run_id is None or self._is_mapped:
+            return self
+        self._tracker = tracker_of(run)
+        if self._tracker is not None:
+            self._child_run_id = self._tracker.open_child(
+                run.mlflow_run_id,
+                name=self._stage,
+                task_id=self._task.task_id,
+                map_index=_UNMAPPED,
+                settings_digest=digest_of(self._settings),
+                settings=self._settings,
+            )
+            if self._child_run_id is not None:
+                self._task.mlflow_run_url = self._tracker.run_url(self._child_run_id)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._tracker is not None and self._child_run_id is not None:
+            self._tracker.close(self._child_run_id, "FINISHED" if error is None else "FAILED")
+
+    @property
+    def provenance(self) -> Provenance:
+        """What the manifest says of this task."""
+        if self._run is None:
+            return Provenance()
+        return Provenance(
+            pipeline=self._run.pipeline,
+            mlflow_run_id=self._child_run_id,
+            force=self._stage in self._run.force_stages,
+        )
+
+    def destination(self, given: str | None) -> str:
+        """The given destination, or the stage's folder in the run."""
+        if given:
+            return given
+        if self._run is None:
+            raise SettingsError([f"{self._stage}: set destination=, or run= from load_settings, which implies one"])
+        return self._run.destination(self._stage)
+
+    def log_corpus(self, uri: str) -> None:
+        """Log counters, rates and lineage from the manifest of a committed corpus."""
+        if self._tracker is not None and self._child_run_id is not None:
+            self._tracker.log_stage(self._child_run_id, stage_record(uri, read_manifest(uri, self.storage)))

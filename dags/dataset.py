@@ -1,0 +1,72 @@
+"""One dataset version: crawl, clean, remove near duplicates, label, publish.
+
+Configure with the Variable ``autoglm_<pipeline>`` (JSON) and the connection ``mlflow_default``; see docs/.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import DAG, dag
+
+from airflow_provider_autoglm import configuration
+from airflow_provider_autoglm.operators.clean import CleanOperator
+from airflow_provider_autoglm.operators.corpus import JoinCorpusOperator, SplitCorpusOperator
+from airflow_provider_autoglm.operators.crawl import CrawlOperator
+from airflow_provider_autoglm.operators.dedupe import SimHashDedupeOperator
+from airflow_provider_autoglm.operators.label import AutoLabelOperator
+from airflow_provider_autoglm.operators.publish import PublishDatasetOperator
+from airflow_provider_autoglm.operators.run import finish_run, load_settings
+
+# Parse-time constants; [autoglm] in airflow.cfg overrides schedule and retries.
+SCHEDULE = configuration.schedule("dataset")
+RETRIES = configuration.retries()
+RETRY_DELAY = timedelta(seconds=30)
+
+
+def build(pipeline: str) -> DAG:
+    """The dataset DAG of one pipeline."""
+
+    @dag(
+        dag_id=f"autoglm_dataset_{pipeline}",
+        schedule=SCHEDULE,
+        catchup=False,
+        max_active_runs=1,
+        params={"force_stages": configuration.force_stages_param(), **configuration.override_params()},
+        default_args={"retries": RETRIES, "retry_delay": RETRY_DELAY},
+        tags=["autoglm", pipeline],
+        doc_md=__doc__,
+    )
+    def dataset() -> None:
+        settings: Any = load_settings(pipeline)
+        run = settings["run"]
+
+        crawl = CrawlOperator(task_id="crawl", sources=settings["sources"], settings=settings["crawl"], run=run)
+
+        split_clean = SplitCorpusOperator(task_id="split_clean", stage="clean", source=crawl.output, run=run)
+        clean = CleanOperator.partial(task_id="clean", settings=settings["clean"], run=run).expand_kwargs(
+            split_clean.output
+        )
+        join_clean = JoinCorpusOperator(task_id="join_clean", stage="clean", sources=clean.output, run=run)
+
+        dedupe = SimHashDedupeOperator(task_id="dedupe", source=join_clean.output, settings=settings["dedupe"], run=run)
+
+        split_label = SplitCorpusOperator(task_id="split_label", stage="label", source=dedupe.output, run=run)
+        label = AutoLabelOperator.partial(task_id="label", settings=settings["label"], run=run).expand_kwargs(
+            split_label.output
+        )
+        join_label = JoinCorpusOperator(task_id="join_label", stage="label", sources=label.output, run=run)
+
+        publish = PublishDatasetOperator(
+            task_id="publish", pipeline=pipeline, source=join_label.output, settings=settings["publish"], run=run
+        )
+
+        stages = [crawl, join_clean, dedupe, join_label, publish]
+        publish >> finish_run(settings, {stage.task_id: stage.output for stage in stages}).as_teardown()
+
+    return dataset()
+
+
+for name in configuration.pipelines():
+    globals()[f"autoglm_dataset_{name}"] = build(name)
