@@ -44,6 +44,11 @@ def retries() -> int:
     return int(option("retries"))
 
 
+def pool() -> str:
+    """The pool that tasks run in."""
+    return option("pool")
+
+
 def override_params() -> dict[str, Param]:
     """One optional trigger-form field for each number, switch and word of the stages: null leaves it as set."""
     return {

@@ -117,6 +117,16 @@ class MissingColumnsError(CorpusError):
         super().__init__(uri, f"missing columns {', '.join(missing)}; found {', '.join(found) or 'none'}")
 
 
+class UnusableColumnError(CorpusError):
+    """A column holds values that cannot become what the stage needs. Fatal: change the column's type."""
+
+    def __init__(self, uri: str, column: str, found: str, expected: str) -> None:
+        self.column = column
+        self.found = found
+        self.expected = expected
+        super().__init__(uri, f"column {column} of type {found} cannot be used as {expected}")
+
+
 class CorpusExistsError(CorpusError):
     """Other documents are already committed at the destination. Fatal: choose another destination or force."""
 
@@ -260,6 +270,13 @@ class SchemaChangedError(AutoGLMError):
             f"columns differ from dataset version {version}: {'; '.join(changes)}; "
             "set publish.allow_schema_change to publish all the same"
         )
+
+
+class IncompatibleSchemasError(AutoGLMError):
+    """A column has types that no common type holds. Fatal: give it one type in all corpora."""
+
+    def __init__(self, cause: object) -> None:
+        super().__init__(f"the columns of the corpora do not fit together: {cause}; give the column one type in all")
 
 
 class TrackingUnavailableError(AutoGLMError):

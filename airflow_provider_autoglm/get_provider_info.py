@@ -33,6 +33,12 @@ _CONFIG_OPTIONS: dict[str, dict[str, Any]] = {
         "example": "3",
         "default": "2",
     },
+    "pool": {
+        "description": "Pool of the tasks of the DAG templates.",
+        "type": "string",
+        "example": "autoglm",
+        "default": "default_pool",
+    },
     "cache_dir": {
         "description": "Folder for compiled kernels; empty means the user's cache folder. "
         "Where it cannot be written, kernels are compiled anew by each task.",

@@ -19,9 +19,10 @@ from airflow_provider_autoglm.operators.label import AutoLabelOperator
 from airflow_provider_autoglm.operators.publish import PublishDatasetOperator
 from airflow_provider_autoglm.operators.run import finish_run, load_settings
 
-# Parse-time constants; [autoglm] in airflow.cfg overrides schedule and retries.
+# Parse-time constants; [autoglm] in airflow.cfg sets those that are read from there.
 SCHEDULE = configuration.schedule("dataset")
 RETRIES = configuration.retries()
+POOL = configuration.pool()
 RETRY_DELAY = timedelta(seconds=30)
 
 
@@ -34,7 +35,7 @@ def build(pipeline: str) -> DAG:
         catchup=False,
         max_active_runs=1,
         params={"force_stages": configuration.force_stages_param(), **configuration.override_params()},
-        default_args={"retries": RETRIES, "retry_delay": RETRY_DELAY},
+        default_args={"retries": RETRIES, "retry_delay": RETRY_DELAY, "pool": POOL},
         tags=["autoglm", pipeline],
         doc_md=__doc__,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from airflow_provider_autoglm.corpus.manifest import find_manifest
+from airflow_provider_autoglm.corpus.manifest import Manifest, manifest_uri, newest_generation, parse_manifest
 from airflow_provider_autoglm.corpus.storage import Storage, as_uri
 
 ATTEMPT_EXPIRES_AFTER_S = 7 * 24 * 3600.0
@@ -17,25 +17,36 @@ def delete_expired_shards(
 ) -> Iterator[str]:
     """Delete shards below ``folder`` that no manifest names and that nobody has written to for a week; yields them.
 
-    A corpus without a manifest may still be resumed from its finished shards until then.
+    A corpus without a manifest may still be resumed from its finished shards until then, and readers of a corpus that
+    was recomputed may still be at work until its new manifest is a week old.
+
+    :raises DamagedManifestError: if a manifest cannot be read; what it names is not known, so nothing is deleted.
     """
     named: set[str] = set()
     shards: list[str] = []
-    _walk(as_uri(folder), storage, named, shards)
     oldest = time.time() - expires_after_s
+    _walk(as_uri(folder), storage, oldest, named, shards)
     for uri in shards:
         if uri not in named and storage.modified_at(uri) < oldest:
             storage.delete(uri)
             yield uri
 
 
-def _walk(folder: str, storage: Storage, named: set[str], shards: list[str]) -> None:
-    manifest, _ = find_manifest(folder, storage)
-    if manifest is not None:
+def _walk(folder: str, storage: Storage, oldest: float, named: set[str], shards: list[str]) -> None:
+    for manifest in _manifests_in_use(folder, storage, oldest):
         own = (*manifest.shards, *manifest.rejected, *manifest.removed)
         named.update(f"{folder}/{shard.name}" for shard in own)
     for uri in storage.list(folder):
         if uri.endswith(_SHARD):
             shards.append(uri)
         elif storage.is_folder(uri):
-            _walk(uri, storage, named, shards)
+            _walk(uri, storage, oldest, named, shards)
+
+
+def _manifests_in_use(folder: str, storage: Storage, oldest: float) -> Iterator[Manifest]:
+    """The newest manifest, and each one before it whose successor is not yet that old."""
+    for generation in range(newest_generation(folder, storage), 0, -1):
+        uri = manifest_uri(folder, generation)
+        yield parse_manifest(folder, generation, storage.read(uri))
+        if storage.modified_at(uri) < oldest:
+            return

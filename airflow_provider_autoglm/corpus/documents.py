@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from airflow_provider_autoglm.corpus.schema import DOCUMENT_SCHEMA, document_id, require_columns, set_column
+from airflow_provider_autoglm.exceptions import UnusableColumnError
 
 
 @dataclass(frozen=True)
@@ -24,10 +25,11 @@ def admit_documents(table: pa.Table, *, uri: str, source: str) -> Admitted:
     ``source`` fills the column of that name where it is absent; ``uri`` names the table in errors.
 
     :raises MissingColumnsError: if there is no column ``text``.
+    :raises UnusableColumnError: if a document column holds values of another kind.
     """
     require_columns(uri, table, ["text"])
     table, invalid = replace_invalid_utf8(table)
-    text = table["text"].combine_chunks().cast(pa.string())
+    text = _cast(uri, DOCUMENT_SCHEMA.field("text"), table["text"]).combine_chunks()
     table = set_column(table, "text", text)
     reason = pc.if_else(
         invalid,
@@ -38,7 +40,7 @@ def admit_documents(table: pa.Table, *, uri: str, source: str) -> Admitted:
             pc.if_else(pc.equal(pc.utf8_length(pc.utf8_trim_whitespace(text)), 0), "empty_text", pa.scalar(None)),
         ),
     ).cast(pa.string())
-    return separate(_with_document_columns(table, source), reason)
+    return separate(_with_document_columns(table, uri, source), reason)
 
 
 def separate(table: pa.Table, reason: pa.Array) -> Admitted:
@@ -68,7 +70,15 @@ def replace_invalid_utf8(table: pa.Table) -> tuple[pa.Table, pa.Array]:
     return table, pa.array(invalid, pa.bool_())
 
 
-def _with_document_columns(table: pa.Table, source: str) -> pa.Table:
+def _cast(uri: str, column: pa.Field, values: pa.ChunkedArray) -> pa.ChunkedArray:
+    try:
+        return values.cast(column.type)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        # Arrow's message quotes the value, and values are documents.
+        raise UnusableColumnError(uri, column.name, str(values.type), str(column.type)) from None
+
+
+def _with_document_columns(table: pa.Table, uri: str, source: str) -> pa.Table:
     rows = table.num_rows
     given = set(table.column_names)
     if "source" not in given:
@@ -77,7 +87,7 @@ def _with_document_columns(table: pa.Table, source: str) -> pa.Table:
         if column.name not in table.column_names:
             table = table.append_column(column, pa.nulls(rows, column.type))
         elif table.schema.field(column.name).type != column.type:
-            table = set_column(table, column.name, table[column.name].cast(column.type))
+            table = set_column(table, column.name, _cast(uri, column, table[column.name]))
     table = set_column(table, "doc_id", _document_ids(table))
     others = [name for name in table.column_names if name not in DOCUMENT_SCHEMA.names]
     return table.select([*DOCUMENT_SCHEMA.names, *others])

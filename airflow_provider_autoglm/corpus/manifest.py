@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from airflow_provider_autoglm.corpus.storage import Storage
 from airflow_provider_autoglm.exceptions import CorpusNotCommittedError, DamagedManifestError
@@ -77,7 +77,7 @@ class Manifest(_Record):
     ``origins`` are the whole corpora behind the inputs: lineage looks through the parts of a mapped stage.
     """
 
-    format_version: int = FORMAT_VERSION
+    format_version: int = Field(default=FORMAT_VERSION, le=FORMAT_VERSION)
     stage: str
     pipeline: str = ""
     created_at: str
@@ -127,6 +127,14 @@ def manifest_uri(corpus_uri: str, generation: int) -> str:
     return f"{corpus_uri}/_manifest.json" if generation == 1 else f"{corpus_uri}/_manifest.{generation}.json"
 
 
+def newest_generation(corpus_uri: str, storage: Storage) -> int:
+    """How many generations are committed, readable or not."""
+    generation = 0
+    while storage.exists(manifest_uri(corpus_uri, generation + 1)):
+        generation += 1
+    return generation
+
+
 def find_manifest(corpus_uri: str, storage: Storage) -> tuple[Manifest | None, int]:
     """The newest manifest of a corpus and its generation; ``(None, 0)`` if nothing is committed.
 
@@ -142,8 +150,16 @@ def find_manifest(corpus_uri: str, storage: Storage) -> tuple[Manifest | None, i
         generation += 1
     if found is None:
         return None, 0
+    return parse_manifest(corpus_uri, generation, found), generation
+
+
+def parse_manifest(corpus_uri: str, generation: int, data: bytes) -> Manifest:
+    """The manifest of a generation from its bytes.
+
+    :raises DamagedManifestError: if it cannot be read.
+    """
     try:
-        return Manifest.model_validate_json(found), generation
+        return Manifest.model_validate_json(data)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or manifest_uri("", generation).lstrip("/")

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from airflow_provider_autoglm.corpus.documents import Admitted
 from airflow_provider_autoglm.corpus.manifest import Counters, Shard
@@ -97,10 +97,14 @@ def _record_uri(attempt: StageAttempt, number: int) -> str:
 
 
 def _finished(attempt: StageAttempt, record: str) -> _FinishedShard | None:
+    """What an earlier attempt made of a shard, unless the record is unreadable or its shards were cleaned up since."""
     try:
-        return _FinishedShard.model_validate_json(attempt.storage.read(record))
-    except FileNotFoundError:
+        finished = _FinishedShard.model_validate_json(attempt.storage.read(record))
+    except (FileNotFoundError, ValidationError):
         return None
+    written = (*finished.shards, *finished.rejected)
+    is_whole = all(attempt.storage.size(f"{attempt.uri}/{shard.name}") == shard.bytes for shard in written)
+    return finished if is_whole else None
 
 
 def _take_shard(

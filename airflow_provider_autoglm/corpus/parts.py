@@ -47,7 +47,10 @@ def join_corpora(
     progress: ProgressCallback | None = None,
     provenance: Provenance | None = None,
 ) -> StageResult:
-    """Commit one manifest that names the corpora ``sources`` as its parts; their rows are not copied."""
+    """Commit one manifest that names the corpora ``sources`` as its parts; their rows are not copied.
+
+    ``duration_s`` and ``rows_per_s`` are those of the parts together, as if one task had worked through them.
+    """
     corpora = open_sources(sources, storage=storage, verify=False)
     settings = corpora[0].manifest.settings if corpora else {}
     attempt = StageAttempt(
@@ -69,7 +72,9 @@ def join_corpora(
         reasons = {key: value for key, value in manifest.metrics.items() if key.startswith(("rejected/", "removed/"))}
         attempt.add_part(part, manifest.counters, reasons)
         attempt.report()
-    return attempt.commit()
+    seconds = sum(corpus.manifest.metrics.get("duration_s", 0.0) for corpus in corpora)
+    rows = sum(corpus.manifest.counters.rows_in for corpus in corpora)
+    return attempt.commit(metrics={"duration_s": seconds, "rows_per_s": rows / seconds if seconds else 0.0})
 
 
 def stage_folder(destination: str) -> str:

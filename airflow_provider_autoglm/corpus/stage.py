@@ -24,6 +24,7 @@ from airflow_provider_autoglm.corpus.manifest import (
     digest_of,
     find_manifest,
     manifest_uri,
+    newest_generation,
     rows_digest,
     utc_now,
 )
@@ -86,9 +87,14 @@ class StageAttempt:
         self._parts: list[Part] = []
         self._adopted: dict[str, list[Shard]] = {"": [], "rejected/": [], "removed/": []}
         self._writers = {prefix: self.writer(prefix) for prefix in self._adopted}
-        newest, generation = find_manifest(self.uri, self.storage)
-        is_same = newest is not None and newest.matches(self.inputs, self.settings_digest)
-        self.committed = newest if is_same and not self._provenance.force else None
+        self.committed: Manifest | None = None
+        if self._provenance.force:
+            # Recomputing is also the way out of a damaged manifest, so none is read here.
+            generation = newest_generation(self.uri, self.storage)
+        else:
+            newest, generation = find_manifest(self.uri, self.storage)
+            if newest is not None and newest.matches(self.inputs, self.settings_digest):
+                self.committed = newest
         self.generation = generation + 1
 
     def writer(self, prefix: str = "", *, max_shard_bytes: int = MAX_SHARD_BYTES) -> ShardWriter:
@@ -192,7 +198,9 @@ class StageAttempt:
         """
         self.finish_shards()
         manifest = self._manifest(metrics or {}, dataset)
-        data = json.dumps(manifest.model_dump(mode="json", exclude_none=True), indent=1).encode()
+        if dataset is not None and self.generation > 1:
+            raise FileExistsError(manifest_uri(self.uri, 1))
+        data = json.dumps(manifest.model_dump(mode="json"), indent=1).encode()
         while True:
             try:
                 self.storage.create(manifest_uri(self.uri, self.generation), data)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -34,7 +34,7 @@ class Storage:
         :raises StorageNotSupportedError: if the URI is not below ``root``.
         """
         uri = as_uri(uri)
-        if not uri.startswith(self.root):
+        if uri != self.root and not uri.startswith(self.root.rstrip("/") + "/"):
             raise StorageNotSupportedError(uri, self.root)
         return str(self.filesystem._strip_protocol(uri))
 
@@ -71,7 +71,7 @@ class Storage:
         """A file for writing under a name nobody else uses; folders are made as needed."""
         with _errors("write", uri):
             path = self.path(uri)
-            self.filesystem.makedirs(self.filesystem._parent(path), exist_ok=True)
+            self._make_folder_of(path)
             return self.filesystem.open(path, "wb")  # type: ignore[no-any-return]
 
     def create(self, uri: str, data: bytes) -> None:
@@ -81,9 +81,10 @@ class Storage:
         """
         with _errors("write", uri):
             path = self.path(uri)
-            self.filesystem.makedirs(self.filesystem._parent(path), exist_ok=True)
+            self._make_folder_of(path)
             if isinstance(self.filesystem, LocalFileSystem):
-                _link_into_place(path, data)
+                with _temporary_beside(path, data) as temporary:
+                    os.link(temporary, path)
             else:
                 self.filesystem.pipe_file(path, data, mode="create")
 
@@ -91,8 +92,10 @@ class Storage:
         """Write a small file whatever was there before; a reader sees the old or the new one, never a part."""
         with _errors("write", uri):
             path = self.path(uri)
+            self._make_folder_of(path)
             if isinstance(self.filesystem, LocalFileSystem):
-                os.replace(_temporary_beside(path, data), path)
+                with _temporary_beside(path, data) as temporary:
+                    os.replace(temporary, path)
             else:
                 self.filesystem.pipe_file(path, data)
 
@@ -123,6 +126,14 @@ class Storage:
             except FileNotFoundError:
                 return
 
+    def _make_folder_of(self, path: str) -> None:
+        folder = self.filesystem._parent(path)
+        try:
+            self.filesystem.makedirs(folder, exist_ok=True)
+        except FileExistsError as error:
+            # Not to be taken for "somebody else was first": what is in the way is no folder.
+            raise NotADirectoryError(f"{folder} is not a folder") from error
+
 
 def as_uri(location: str) -> str:
     """``location`` as a URI without trailing slash; an absolute path becomes ``file://…``.
@@ -145,18 +156,16 @@ def _errors(action: str, uri: str) -> Iterator[None]:
         raise StorageError(action, uri, error) from error
 
 
-def _temporary_beside(path: str, data: bytes) -> str:
-    descriptor, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".writing-")
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    return temporary
-
-
-def _link_into_place(path: str, data: bytes) -> None:
-    temporary = _temporary_beside(path, data)
+@contextmanager
+def _temporary_beside(path: str, data: bytes) -> Iterator[str]:
+    """A complete file in the folder of ``path``, readable by whom the umask lets; it is gone afterwards."""
+    temporary = os.path.join(os.path.dirname(path), f".writing-{secrets.token_hex(8)}")
     try:
-        os.link(temporary, path)
+        with open(temporary, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        yield temporary
     finally:
-        os.unlink(temporary)
+        with suppress(FileNotFoundError):
+            os.unlink(temporary)

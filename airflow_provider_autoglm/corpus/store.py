@@ -5,14 +5,22 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from airflow_provider_autoglm.corpus.documents import admit_documents
-from airflow_provider_autoglm.corpus.manifest import Input, Manifest, Shard, digest_of, read_manifest, rows_digest
+from airflow_provider_autoglm.corpus.manifest import (
+    Input,
+    Manifest,
+    Shard,
+    digest_of,
+    find_manifest,
+    read_manifest,
+    rows_digest,
+)
 from airflow_provider_autoglm.corpus.result import ProgressCallback, StageResult
 from airflow_provider_autoglm.corpus.schema import DOCUMENT_SCHEMA
 from airflow_provider_autoglm.corpus.shards import MAX_SHARD_BYTES
@@ -24,6 +32,7 @@ from airflow_provider_autoglm.exceptions import (
     PartChangedError,
     ShardDamagedError,
     ShardMissingError,
+    StorageError,
 )
 
 Kind = Literal["shards", "rejected", "removed"]
@@ -102,6 +111,8 @@ class Corpus:
             raise ShardMissingError(stored.corpus_uri, stored.shard.name) from None
         except pa.ArrowInvalid as error:
             raise ShardDamagedError(stored.corpus_uri, stored.shard.name, str(error)) from error
+        except OSError as error:
+            raise StorageError("read", stored.uri, error) from error
 
     def schemas(self) -> tuple[pa.Schema, ...]:
         """The different schemas of the selected shards, read from their footers."""
@@ -181,12 +192,13 @@ def write_corpus(
         attempt.write(admitted.kept)
         attempt.reject(admitted.rejected)
         attempt.report()
-    if attempt.committed is None:
-        return attempt.commit()
     attempt.finish_shards()
-    if attempt.committed.digest != attempt.digest:
+    is_forced = provenance is not None and provenance.force
+    existing = None if is_forced else find_manifest(attempt.uri, attempt.storage)[0]
+    result = attempt.commit() if existing is None else attempt.reused_result(existing)
+    if result.digest != attempt.digest:
         raise CorpusExistsError(destination)
-    return replace(attempt.reused_result(), reused=True)
+    return result
 
 
 def _stored_shards(uri: str, manifest: Manifest, kind: Kind, storage: Storage) -> Iterator[StoredShard]:

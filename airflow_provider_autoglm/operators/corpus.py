@@ -94,7 +94,7 @@ class JoinCorpusOperator(BaseOperator):
         from airflow_provider_autoglm.operators.stage_run import StageRun
 
         with airflow_errors():
-            sources = list(self.sources)
+            sources = list(self.sources[:])  # one request; iterating asks for each part
             run = None if self.run is None else RunReference.parse(self.run, path="run")
             storage = StageRun(self, context, run, self.stage, {}).storage
             settings = read_manifest(sources[0], storage).settings

@@ -12,7 +12,8 @@ from pydantic_core import ErrorDetails
 
 from airflow_provider_autoglm.exceptions import SettingsError, UnsafeUriError
 
-_USERINFO = re.compile(r"(?P<scheme>[a-zA-Z][\w+.-]*://)[^/@\s]*@")
+# The second form is a key with a slash in it, as object storages hand out: what follows the colon is no port.
+_USERINFO = re.compile(r"(?P<scheme>[a-zA-Z][\w+.-]*://)(?:[^/?#\s]*@|[^/?#@\s:\[]+:(?!\d*(?:[/?#\s\"']|$))[^\s]*@)")
 _LONGEST_VALUE_SHOWN = 80
 
 
@@ -32,7 +33,7 @@ class Settings(BaseModel):
         try:
             return cls.model_validate(value)
         except ValidationError as error:
-            raise SettingsError([_explain(cls, details, path) for details in error.errors()]) from None
+            raise SettingsError([_explain(cls, details, path) for details in _causes(error.errors())]) from None
 
 
 def redact_userinfo(text: str) -> str:
@@ -64,6 +65,12 @@ def _nested_model(annotation: Any) -> type[BaseModel] | None:
     return next((found for arg in get_args(annotation) if (found := _nested_model(arg))), None)
 
 
+def _causes(errors: list[ErrorDetails]) -> list[ErrorDetails]:
+    """The errors without those that only follow: a list whose item is refused is said to be too short as well."""
+    inner = {details["loc"][:depth] for details in errors for depth in range(len(details["loc"]))}
+    return [details for details in errors if details["loc"] not in inner]
+
+
 def _explain(model: type[BaseModel], details: ErrorDetails, path: str) -> str:
     location = details["loc"]
     key = ".".join(filter(None, [path, *(str(part) for part in location)])) or "settings"
@@ -76,9 +83,16 @@ def _explain(model: type[BaseModel], details: ErrorDetails, path: str) -> str:
     if details["type"] == "missing":
         return f"{key}: required and not set"
     message = redact_userinfo(details["msg"].removeprefix("Value error, "))
-    return f"{key} = {_shown(details['input'])}: {message[:1].lower() + message[1:]}"
+    message = re.sub(r"^(Input should be a valid |)[Tt]uple\b", r"\1list", message)
+    shown = f" = {_shown(details['input'])}" if location else ""
+    return f"{key}{shown}: {message[:1].lower() + message[1:]}"
 
 
 def _shown(value: object) -> str:
+    # What is inside may be a misplaced secret, so only its shape is told.
+    if isinstance(value, Mapping):
+        return "an object"
+    if isinstance(value, (list, tuple)):
+        return f"a list of {len(value)}"
     text = redact_userinfo(repr(value))
     return text if len(text) <= _LONGEST_VALUE_SHOWN else text[:_LONGEST_VALUE_SHOWN] + "…"

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from airflow_provider_autoglm.settings.base import Settings
 
 
-def _check_pattern(name: str, pattern: str) -> None:
+def _check_pattern(name: str, pattern: str, replacement: str = "") -> None:
     # RE2 is what runs; it is loaded only where a pattern is written down, never when a DAG file is parsed.
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -17,7 +17,11 @@ def _check_pattern(name: str, pattern: str) -> None:
     try:
         pc.match_substring_regex(pa.array([""]), pattern)
     except pa.ArrowInvalid as error:
-        raise ValueError(f"rule {name!r} is no RE2 pattern (no lookaround, no \\uXXXX): {error}") from None
+        raise ValueError(f"rule {name!r}: {pattern!r} is no RE2 pattern (no lookaround, no \\uXXXX): {error}") from None
+    try:
+        pc.replace_substring_regex(pa.array([""]), pattern, replacement)
+    except pa.ArrowInvalid as error:
+        raise ValueError(f"rule {name!r}: the replacement {replacement!r} does not fit {pattern!r}: {error}") from None
 
 
 class ReplaceRule(Settings):
@@ -29,7 +33,7 @@ class ReplaceRule(Settings):
 
     @model_validator(mode="after")
     def _is_re2(self) -> Self:
-        _check_pattern(self.name, self.pattern)
+        _check_pattern(self.name, self.pattern, self.replacement)
         return self
 
 

@@ -23,9 +23,9 @@ def card_of(manifest: Manifest) -> str:
     dataset = manifest.dataset or {}
     title = manifest.settings.get("title") or manifest.pipeline or "dataset"
     review = "checked by people" if dataset["reviewed"] else "automatic and unreviewed"
-    lines = ["---", f"pretty_name: {json.dumps(title)}"]
+    lines = ["---", f"pretty_name: {json.dumps(title, ensure_ascii=False)}"]
     if manifest.settings.get("license"):
-        lines.append(f"license: {json.dumps(manifest.settings['license'])}")
+        lines.append(f"license: {json.dumps(manifest.settings['license'], ensure_ascii=False)}")
     lines += ["task_categories:", "- text-classification", "configs:", "- config_name: default", "  data_files:"]
     for split in SPLITS:
         names = [shard.name for shard in manifest.shards if split_of(shard.name) == split]

@@ -112,9 +112,13 @@ class _Planner:
         self.fresh[row.doc_id] = row
         if row.doc_id not in self.earlier:
             self.plan.new_documents += 1
-        elif self.earlier[row.doc_id][0].label != row.label:
+        elif self.earlier[row.doc_id][0].label != row.label or self._is_confirmed(values):
             self.plan.changed_labels += 1
         return row
+
+    def _is_confirmed(self, values: dict[str, Any]) -> bool:
+        """Whether people gave the label that only a machine had given before."""
+        return values.get("label_source") in LABELLED_BY_PEOPLE and values["doc_id"] not in self.plan.kept_labels
 
     def _unwanted(self, row: _Row, fetched: datetime | None) -> Fate | None:
         if row.doc_id in self.erased:

@@ -26,11 +26,17 @@ from airflow_provider_autoglm.corpus.shards import ShardWriter
 from airflow_provider_autoglm.corpus.stage import Provenance, StageAttempt
 from airflow_provider_autoglm.corpus.storage import Storage
 from airflow_provider_autoglm.corpus.store import Corpus, open_sources
-from airflow_provider_autoglm.exceptions import EmptyClassError, SchemaChangedError
+from airflow_provider_autoglm.exceptions import (
+    EmptyClassError,
+    IncompatibleSchemasError,
+    SchemaChangedError,
+    UnusableColumnError,
+)
 from airflow_provider_autoglm.settings import PublishSettings
 
 log = logging.getLogger(__name__)
 
+_NEEDED = ("doc_id", "text", "label")
 _KEPT_IN_REMOVED = ("abstained", "duplicate_doc_id")
 
 
@@ -68,13 +74,16 @@ def publish(
     :raises EmptyClassError: if a class has fewer rows than ``settings.min_class_rows``.
     :raises SchemaChangedError: if columns differ from the newest version's and the switch is not set.
     :raises SplitLeakageError: if one cluster would lie in two splits.
+    :raises IncompatibleSchemasError: if a column has types that do not fit together.
     :raises MissingColumnsError: if a corpus lacks ``doc_id``, ``text`` or ``label``.
+    :raises UnusableColumnError: if one of these, or ``cluster_id``, does not hold strings.
     """
     storage = storage or Storage.local()
     corpora = open_sources(source, storage=storage)
     for corpus in corpora:
         for schema in corpus.schemas():
-            require_columns(corpus.uri, schema.empty_table(), ["doc_id", "text", "label"])
+            require_columns(corpus.uri, schema.empty_table(), _NEEDED)
+            _require_strings(corpus.uri, schema)
     publication = digest_of([corpus.digest for corpus in corpora], settings.model_dump(mode="json"))
     while True:
         own = _own_version(destination, corpora, publication, storage)
@@ -211,22 +220,42 @@ def _with_kept_labels(table: pa.Table, kept: Mapping[str, dict[str, Any]]) -> pa
 def _common_schema(earlier: Sequence[Corpus], publication: _Publication) -> pa.Schema:
     new = [schema for corpus in publication.corpora for schema in corpus.schemas()]
     old = [schema for corpus in earlier for schema in corpus.schemas()]
-    unified = pa.unify_schemas([*old, *new, LABEL_COLUMNS], promote_options="permissive")
     if old and publication.previous is not None and not publication.settings.allow_schema_change:
-        changes = _changes(pa.unify_schemas(old, promote_options="permissive"), unified)
+        before = _unified(old)
+        changes = sorted({change for schema in new for change in _changes(before, schema)})
         if changes:
             raise SchemaChangedError(publication.previous.number, changes)
-    return unified.remove_metadata()
+    # A column that must not be null in one corpus is null in the rows of another that lacks it.
+    return pa.schema([column.with_nullable(True) for column in _unified([*old, *new, LABEL_COLUMNS])])
+
+
+def _unified(schemas: Sequence[pa.Schema]) -> pa.Schema:
+    try:
+        return pa.unify_schemas(list(schemas), promote_options="permissive")
+    except pa.ArrowTypeError as error:
+        raise IncompatibleSchemasError(error) from error
+
+
+def _require_strings(uri: str, schema: pa.Schema) -> None:
+    for name in (*_NEEDED, "cluster_id"):
+        found = schema.field(name).type if name in schema.names else pa.null()
+        if found not in (pa.string(), pa.large_string(), pa.null()):
+            raise UnusableColumnError(uri, name, str(found), str(pa.string()))
 
 
 def _changes(old: pa.Schema, new: pa.Schema) -> list[str]:
     added = [f"{column.name} added" for column in new if column.name not in old.names]
-    retyped = [
-        f"{column.name} {old.field(column.name).type} → {column.type}"
-        for column in new
-        if column.name in old.names and old.field(column.name).type != column.type
-    ]
-    return added + retyped
+    known = [(old.field(column.name), column) for column in new if column.name in old.names]
+    types = [(column.name, earlier.type, _widened(earlier, column)) for earlier, column in known]
+    return added + [f"{name} {earlier} → {later}" for name, earlier, later in types if earlier != later]
+
+
+def _widened(earlier: pa.Field, later: pa.Field) -> pa.DataType:
+    """The type that holds both, or the later one if there is none."""
+    try:
+        return _unified([pa.schema([earlier]), pa.schema([later])]).types[0]
+    except IncompatibleSchemasError:
+        return later.type
 
 
 def _cast(table: pa.Table, schema: pa.Schema) -> pa.Table:

@@ -1,0 +1,44 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CONSTRAINTS := constraints/airflow-3.3-python-3.11.txt
+export HF_HUB_OFFLINE ?= 1
+
+.PHONY: help setup test lint bench demo docs clean
+
+help:  ## List the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+
+$(VENV)/.demo: pyproject.toml $(CONSTRAINTS)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) -e '.[demo]'
+	@touch $@
+
+$(VENV)/.setup: pyproject.toml $(CONSTRAINTS)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) -e '.[all,test,bench]'
+	@touch $@ $(VENV)/.demo
+
+setup: $(VENV)/.setup  ## Create .venv with everything that tests and benchmarks need
+
+test: setup  ## Unit, integration and end-to-end tests, with the coverage floor
+	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+
+lint: setup  ## Style, types, import contracts and the generated reference
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m airflow_provider_autoglm.settings.reference --check
+
+bench: setup  ## Ratios against peers, measured in one run
+	$(BIN)/python -m benchmarks
+
+demo: $(VENV)/.demo  ## Crawl, clean, de-duplicate, label and publish under a real Airflow (SITE=https://… EXIT=1)
+	@SITE='$(SITE)' EXIT='$(EXIT)' $(BIN)/python -m demo
+
+docs: setup  ## Write the generated reference
+	$(BIN)/python -m airflow_provider_autoglm.settings.reference
+
+clean:  ## Remove the environment and everything the demo wrote
+	rm -rf $(VENV) .demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage*

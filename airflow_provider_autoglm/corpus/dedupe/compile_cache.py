@@ -1,0 +1,90 @@
+"""Where numba keeps compiled kernels: a directory that can be set, and none at all rather than an error."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numba
+
+log = logging.getLogger(__name__)
+
+_Kernel = TypeVar("_Kernel", bound=Callable[..., Any])
+_APPLICATION = "airflow-provider-autoglm"
+_chosen: list[str] = []
+
+
+def set_cache_directory(path: str | os.PathLike[str]) -> None:
+    """Keep kernels under ``path``; takes effect for the kernels that are imported afterwards."""
+    _chosen[:] = [os.fspath(path)]
+
+
+def cache_directory() -> str:
+    """The directory that was set, else the user's cache: ``$XDG_CACHE_HOME`` or ``~/.cache``.
+
+    :raises RuntimeError: if none was set and the user has no home.
+    """
+    if _chosen:
+        return _chosen[0]
+    user_cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return os.path.join(user_cache, _APPLICATION)
+
+
+def kernel(function: _Kernel) -> _Kernel:
+    """Compile ``function`` at its first call, to run without the GIL, and keep the machine code if that is possible."""
+    directory = _usable_directory(tuple(_chosen))
+    if directory is None:
+        return numba.njit(function, nogil=True)  # type: ignore[no-any-return]
+    # numba looks at this once, while it decorates; other users of numba in the process keep their own value.
+    previous = numba.config.CACHE_DIR
+    numba.config.CACHE_DIR = directory
+    try:
+        return numba.njit(function, nogil=True, cache=True)  # type: ignore[no-any-return]
+    except RuntimeError as error:
+        _warn(directory, error)
+        return numba.njit(function, nogil=True)  # type: ignore[no-any-return]
+    finally:
+        numba.config.CACHE_DIR = previous
+
+
+@functools.cache
+def _usable_directory(_chosen_then: tuple[str, ...]) -> str | None:
+    try:
+        directory = cache_directory()
+    except RuntimeError as error:
+        _warn("a cache directory", error)
+        return None
+    try:
+        # What lies there is executed: nobody else may write to it.
+        os.makedirs(directory, mode=0o700, exist_ok=True)
+        with tempfile.TemporaryFile(dir=directory):
+            return directory
+    except OSError as error:
+        _warn(directory, error)
+        return None
+
+
+@functools.cache
+def _warn_once(directory: str) -> Callable[[object], None]:
+    waiting = [True]
+
+    def warn(error: object) -> None:
+        if waiting:
+            waiting.clear()
+            log.warning(
+                "cannot keep compiled kernels in %s (%s): each process compiles them again, ~10 s; "
+                "set [autoglm] cache_dir to a writable directory",
+                directory,
+                error,
+            )
+
+    return warn
+
+
+def _warn(directory: str, error: object) -> None:
+    _warn_once(directory)(error)

@@ -1,0 +1,60 @@
+"""The characters that SimHash looks at: those of words, in lower case, as code points."""
+
+from __future__ import annotations
+
+import functools
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from airflow_provider_autoglm.corpus.dedupe.compile_cache import kernel
+
+WORD_CHARACTERS = re.compile(r"[\w\u4e00-\u9fcc]+")
+"""As the package ``simhash`` 2.1.2 has it."""
+
+CHARACTERS_OF_A_WINDOW = 4
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Word characters of several texts one after the other; text ``i`` is ``codes[bounds[i]:bounds[i + 1]]``."""
+
+    codes: NDArray[np.uint32]
+    bounds: NDArray[np.int64]
+
+
+def tokenise(texts: Sequence[str]) -> Tokens:
+    """Lower-case ``texts`` and keep the characters of words; lone surrogates are none."""
+    lowered = [text.lower() for text in texts]
+    codes = np.frombuffer("".join(lowered).encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+    bounds = np.zeros(len(lowered) + 1, np.int64)
+    np.cumsum(np.fromiter(map(len, lowered), np.int64, len(lowered)), out=bounds[1:])
+    return Tokens(*_keep_word_characters(codes, bounds, _is_word_character()))
+
+
+@functools.cache
+def _is_word_character() -> NDArray[np.bool_]:
+    every = np.arange(sys.maxunicode + 1, dtype=np.uint32).tobytes().decode("utf-32-le", "surrogatepass")
+    table = np.zeros(len(every), np.bool_)
+    for run in WORD_CHARACTERS.finditer(every):
+        table[run.start() : run.end()] = True
+    return table
+
+
+@kernel
+def _keep_word_characters(
+    codes: NDArray[np.uint32], bounds: NDArray[np.int64], is_word_character: NDArray[np.bool_]
+) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+    kept = np.empty(codes.size, np.uint32)
+    kept_bounds = np.zeros(bounds.size, np.int64)
+    size = 0
+    for text in range(bounds.size - 1):
+        for position in range(bounds[text], bounds[text + 1]):
+            kept[size] = codes[position]
+            size += is_word_character[codes[position]]
+        kept_bounds[text + 1] = size
+    return kept[:size], kept_bounds

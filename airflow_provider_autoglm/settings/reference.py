@@ -1,0 +1,120 @@
+"""The settings reference ``docs/reference/settings.md``, generated from the models.
+
+``python -m airflow_provider_autoglm.settings.reference`` writes it, ``--check`` says whether it is up to date.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import types
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from airflow_provider_autoglm.get_provider_info import CONFIG_SECTION, get_provider_info
+from airflow_provider_autoglm.settings import LabelDefinition, PipelineSettings, RejectRule, ReplaceRule, Source
+
+_TARGET = Path(__file__).parents[2] / "docs" / "reference" / "settings.md"
+_BOUNDS = {
+    "ge": "≥ {}",
+    "gt": "> {}",
+    "le": "≤ {}",
+    "lt": "< {}",
+    "min_length": "length ≥ {}",
+    "max_length": "length ≤ {}",
+}
+_ITEMS: tuple[type[BaseModel], ...] = (Source, LabelDefinition, ReplaceRule, RejectRule)
+_INTRO = """\
+# Settings
+
+Generated from the models in `airflow_provider_autoglm.settings`; do not edit.
+
+A pipeline is configured by the Airflow Variable `autoglm_<pipeline>`, a JSON object with the keys below. The same
+settings are the `settings=` argument of the operators, and numbers, switches and words can be overridden for one run in
+the trigger form. Only `sources` and `labels` have no default.
+"""
+
+
+def render() -> str:
+    """The page as Markdown."""
+    lines = [_INTRO, "## The Variable", "", *_table(PipelineSettings, "")]
+    for name, field in PipelineSettings.model_fields.items():
+        model = field.annotation
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            lines += ["", f"## `{name}`", "", _summary(model), "", *_table(model, f"{name}.")]
+    lines += ["", "## Items of lists"]
+    for item in _ITEMS:
+        lines += ["", f"### {item.__name__}", "", _summary(item), "", *_table(item, "")]
+    lines += ["", f"## `[{CONFIG_SECTION}]` in airflow.cfg", "", *_configuration()]
+    return "\n".join(lines) + "\n"
+
+
+def main(arguments: list[str]) -> int:
+    """Write the page, or compare it with ``--check``; returns the exit status."""
+    page = render()
+    if "--check" not in arguments:
+        _TARGET.parent.mkdir(parents=True, exist_ok=True)
+        _TARGET.write_text(page, encoding="utf-8")
+        return 0
+    if _TARGET.exists() and _TARGET.read_text(encoding="utf-8") == page:
+        return 0
+    sys.stderr.write("docs/reference/settings.md is out of date; run: make docs\n")
+    return 1
+
+
+def _summary(model: type[BaseModel]) -> str:
+    return (model.__doc__ or "").strip().splitlines()[0]
+
+
+def _table(model: type[BaseModel], prefix: str) -> Iterator[str]:
+    yield "| key | type | default | allowed | what it does |"
+    yield "|---|---|---|---|---|"
+    for name, field in model.model_fields.items():
+        row = [f"`{prefix}{name}`", _type(field.annotation), _default(field), _allowed(field), field.description or ""]
+        yield "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |"
+
+
+def _configuration() -> Iterator[str]:
+    yield "| option | environment variable | type | default | what it does |"
+    yield "|---|---|---|---|---|"
+    for name, option in get_provider_info()["config"][CONFIG_SECTION]["options"].items():
+        variable = f"AIRFLOW__{CONFIG_SECTION}__{name}".upper()
+        default = f"`{option['default']}`" if option["default"] else ""
+        yield f"| `{name}` | `{variable}` | {option['type']} | {default} | {option['description']} |"
+
+
+def _type(annotation: Any) -> str:
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return ", ".join(f"`{value}`" for value in arguments)
+    if origin in (Union, types.UnionType):
+        return " or ".join("null" if argument is type(None) else _type(argument) for argument in arguments)
+    if origin is tuple:
+        return f"list of {_type(arguments[0])}"
+    return str(getattr(annotation, "__name__", annotation))
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    if isinstance(field.default, BaseModel):
+        return "see below"
+    return f"`{json.dumps(field.default)}`"
+
+
+def _allowed(field: FieldInfo) -> str:
+    bounds = [
+        text.format(f"{getattr(constraint, attribute):,}".replace(",", " "))
+        for constraint in field.metadata
+        for attribute, text in _BOUNDS.items()
+        if getattr(constraint, attribute, None) is not None
+    ]
+    return ", ".join(bounds)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,76 @@
+"""The Airflow Variable of the demo: six areas of software, each with the phrases that describe its texts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_provider_autoglm.settings import PipelineSettings
+
+PHRASES: dict[str, tuple[str, ...]] = {
+    "web": (
+        "HTTP request and response objects, headers and cookies",
+        "Flask application, blueprints, views and templates",
+        "a spider that crawls and downloads web pages",
+        "parse a URL, its host, path and query string",
+        "web server and client sockets, streams and timeouts",
+        "middleware, routing rules and error handlers of a web application",
+    ),
+    "databases": (
+        "SQL statements, tables, columns and constraints",
+        "an object relational mapper: mapped classes, relationships and sessions",
+        "database engines, connections, transactions and dialects",
+        "schema migrations of a relational database",
+        "parsing and compiling SQL queries",
+    ),
+    "tables": (
+        "a DataFrame or Series with an index and columns",
+        "group, merge, pivot and reshape tabular data",
+        "reading and writing CSV, Excel and Parquet files",
+        "time series indexes, periods, offsets and missing values",
+        "columnar arrays and data types",
+    ),
+    "machine learning": (
+        "a neural network layer, tensor operations and gradients",
+        "a pretrained transformer model, its tokenizer and configuration",
+        "an estimator with fit and predict, classification and clustering",
+        "training a model on GPUs, optimizers and learning rate",
+        "evaluation metrics, features and cross-validation",
+    ),
+    "workflows": (
+        "an Airflow DAG of tasks, operators and sensors",
+        "the scheduler runs task instances and DAG runs",
+        "the Airflow executor, worker and triggerer",
+        "connections, variables and XCom of a workflow",
+        "timetables, assets and data intervals that schedule a DAG",
+    ),
+    "statistics and plots": (
+        "draw a plot: figure, axes, lines, markers and colors",
+        "probability density function of a random variable",
+        "statistical hypothesis test, p-value and confidence interval",
+        "artists, patches, transforms, ticks, legends and fonts",
+        "bounding box coordinates in pixels, canvas and renderer",
+        "quantiles, moments and sampling of a distribution",
+    ),
+}
+
+
+def demo_variable(url: str, *, is_own_site: bool) -> dict[str, Any]:
+    """The value of the Variable ``autoglm_default`` for a crawl of ``url``, checked against the settings models.
+
+    The demo's own site stands on loopback and is asked as fast as it answers; any other one keeps the polite defaults
+    of the crawl and need not have pages on every label.
+    """
+    value: dict[str, Any] = {
+        "sources": [{"url": url}],
+        "labels": [{"name": name, "phrases": list(phrases)} for name, phrases in PHRASES.items()],
+        "clean": {"min_chars": 100, "languages": ["en"]},
+        "publish": {"title": "Software documentation by area"},
+    }
+    if is_own_site:
+        value["sources"][0]["name"] = "demo site"
+        value["crawl"] = {"delay_s": 0, "concurrency": 8}
+    else:
+        value["crawl"] = {"max_pages": 1_000}
+        value["publish"]["min_class_rows"] = 0
+    PipelineSettings.parse(value)
+    return value

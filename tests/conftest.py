@@ -1,0 +1,71 @@
+"""Real things that tests share: an Airflow home with a migrated database, and a web site of documents."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[1]
+
+# Airflow reads its configuration when it is imported, which is before any fixture runs.
+_HOME = Path(tempfile.mkdtemp(prefix="airflow-home-"))
+atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
+os.environ.update(
+    AIRFLOW_HOME=str(_HOME),
+    AIRFLOW__CORE__DAGS_FOLDER=str(REPOSITORY / "dags"),
+    AIRFLOW__CORE__LOAD_EXAMPLES="False",
+    AIRFLOW__AUTOGLM__ROOT=f"file://{_HOME}/corpora",
+    AIRFLOW__AUTOGLM__RETRIES="0",
+    HF_HUB_OFFLINE="1",
+)
+
+
+@dataclass(frozen=True)
+class Site:
+    """A running web site; ``truth`` gives the area of each page by its URL."""
+
+    url: str
+    truth: dict[str, str]
+
+
+@pytest.fixture(scope="session")
+def airflow_home() -> Path:
+    """AIRFLOW_HOME with a migrated database."""
+    subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], check=True, capture_output=True)
+    return _HOME
+
+
+@pytest.fixture(scope="session")
+def start_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[int], Site]]:
+    """Start the demo's site with so many pages an area, in a process of its own."""
+    processes: list[subprocess.Popen[str]] = []
+
+    def start(pages_per_area: int) -> Site:
+        truth = tmp_path_factory.mktemp("site") / "truth.json"
+        command = [sys.executable, "-m", "demo.site", "--truth", str(truth), "--pages-per-area", str(pages_per_area)]
+        process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
+        processes.append(process)
+        assert process.stdout is not None
+        url = json.loads(process.stdout.readline())["url"]
+        return Site(url, json.loads(truth.read_text()))
+
+    yield start
+    for process in processes:
+        process.terminate()
+        process.wait()
+
+
+@pytest.fixture(scope="session")
+def small_site(start_site: Callable[[int], Site]) -> Site:
+    """Fifteen documents an area."""
+    return start_site(15)

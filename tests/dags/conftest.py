@@ -1,0 +1,82 @@
+"""Running the dataset DAG in this process with ``dag.test()``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow.tracking import MlflowClient
+
+from demo.variable import demo_variable
+from tests.conftest import REPOSITORY, Site
+from tests.mlflow_server import MlflowServer, running
+
+DAG_ID = "autoglm_dataset_default"
+
+
+@dataclass
+class Pipeline:
+    """A pipeline of a test's own: its Variable, its corpora and what its runs did."""
+
+    environment: pytest.MonkeyPatch
+    root: Path
+    variable: dict[str, Any]
+
+    def run(self, conf: dict[str, Any] | None = None) -> dict[str, str]:
+        """Run the DAG to its end; the state of each task, the worst one of mapped tasks."""
+        from airflow.dag_processing.bundles.manager import DagBundlesManager
+        from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
+
+        value = {**self.variable, "root": f"file://{self.root}"}
+        self.environment.setenv("AIRFLOW_VAR_AUTOGLM_DEFAULT", json.dumps(value))
+        DagBundlesManager().sync_bundles_to_db()
+        folder = REPOSITORY / "dags"
+        bag = DagBag(str(folder), bundle_path=folder, bundle_name="dags-folder")
+        assert bag.import_errors == {}
+        sync_bag_to_db(bag, "dags-folder", None)
+        run = bag.dags[DAG_ID].test(run_conf=conf)
+        states: dict[str, str] = {}
+        for instance in run.get_task_instances():
+            if states.get(instance.task_id) in (None, "success"):
+                states[instance.task_id] = str(instance.state)
+        return states
+
+    def use_mlflow(self, uri: str) -> None:
+        self.environment.setenv("AIRFLOW_CONN_MLFLOW_DEFAULT", json.dumps({"conn_type": "mlflow", "host": uri}))
+
+    @property
+    def runs(self) -> list[Path]:
+        """The folders of the DAG runs, oldest first."""
+        return sorted((self.root / "default" / "runs").iterdir(), key=lambda folder: folder.stat().st_mtime)
+
+    @property
+    def datasets(self) -> Path:
+        return self.root / "default" / "datasets"
+
+
+@pytest.fixture(scope="module")
+def mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
+    with running(MlflowServer(tmp_path_factory.mktemp("mlflow"))) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def client(mlflow: MlflowServer) -> MlflowClient:
+    return MlflowClient(tracking_uri=mlflow.uri)
+
+
+@pytest.fixture(scope="module")
+def pipeline(
+    airflow_home: Path, small_site: Site, tmp_path_factory: pytest.TempPathFactory, mlflow: MlflowServer
+) -> Iterator[Pipeline]:
+    variable = demo_variable(small_site.url, is_own_site=True)
+    variable["crawl"]["pages_per_shard"] = 60
+    variable["publish"]["min_class_rows"] = 0
+    with pytest.MonkeyPatch.context() as environment:
+        made = Pipeline(environment, tmp_path_factory.mktemp("corpora"), variable)
+        made.use_mlflow(mlflow.uri)
+        yield made

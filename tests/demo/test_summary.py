@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+from demo.report import report
+from demo.summary import (
+    STAGES,
+    Agreement,
+    DatasetFigures,
+    DuplicateExample,
+    MlflowFigures,
+    Summary,
+    agreement_with,
+    excerpts,
+)
+
+_GOOD = Summary(
+    site="http://127.0.0.1:1/",
+    pages_attempted=12,
+    pages_crawled=10,
+    rejected={"crawl": {"http_404": 1, "empty_page": 1}, "clean": {}},
+    removed={"dedupe": {"near_duplicate": 1}},
+    duplicates_removed=1,
+    duplicate_examples=[DuplicateExample("http://x/a", "http://x/b", 4, 0.83, "one text", "one test")],
+    label_shares={"web": 0.75, "tables": 0.25},
+    agreement=Agreement(8, 6),
+    dataset=DatasetFigures("file:///data/v1", "/data/v1", 1, 9, {"train": 7, "test": 2}),
+    mlflow=MlflowFigures(
+        "http://m/#/1", "abc", "FINISHED", {"crawl": 0, "clean": 1, "dedupe": 1, "label": 1, "publish": 2}
+    ),
+    airflow_url="http://a/",
+    dag_run="autoglm_dataset_default manual__1",
+    tasks={"crawl": "success", "clean[0]": "success"},
+    seconds={"crawl": 3.0},
+)
+
+
+def test_a_run_in_which_every_step_succeeded_has_no_problems() -> None:
+    assert _GOOD.problems() == []
+
+
+def test_each_step_that_did_not_succeed_is_a_problem_in_words() -> None:
+    bad = replace(
+        _GOOD,
+        tasks={"crawl": "success", "publish": "skipped", "finish_run": None},
+        pages_crawled=0,
+        dataset=replace(_GOOD.dataset, opened_rows={"train": 7}),
+        mlflow=MlflowFigures("http://m", "abc", "FAILED", dict.fromkeys(STAGES[:-1], 0)),
+    )
+    assert bad.problems() == [
+        "task publish is skipped",
+        "task finish_run is not run",
+        "no page was crawled",
+        "load_dataset opens 7 rows of 9",
+        "the parent run in MLflow is FAILED",
+        "MLflow has no child run of publish",
+        "MLflow knows no input of clean",
+        "MLflow knows no input of dedupe",
+        "MLflow knows no input of label",
+    ]
+
+
+def test_the_figures_are_json_with_the_share_and_the_count_of_child_runs() -> None:
+    figures = json.loads(_GOOD.to_json())
+    assert figures["agreement"] == {"rows": 8, "agreeing": 6, "share": 0.75}
+    assert figures["mlflow"]["child_runs"] == 5
+    assert figures["dataset"]["opened_rows"] == {"train": 7, "test": 2}
+    assert figures["problems"] == []
+
+
+def test_the_report_shows_every_figure_a_reader_asks_for() -> None:
+    text = report(_GOOD)
+    for expected in (
+        "attempted 12, crawled 10",
+        "rejected by crawl: http_404 1, empty_page 1",
+        "Duplicates removed: 1",
+        "4 of 64 bits apart, Jaccard similarity 0.83",
+        "agreement with the truth: 75.0% of 8 rows",
+        "Dataset version 1: 9 rows (train 7, test 2)",
+        "load_dataset('/data/v1')",
+        "http://a/",
+        "http://m/#/1",
+    ):
+        assert expected in text
+
+
+def test_agreement_passes_over_pages_nobody_has_sorted() -> None:
+    rows = [{"url": "a", "label": "web"}, {"url": "b", "label": "web"}, {"url": "index", "label": "web"}]
+    assert agreement_with({"a": "web", "b": "tables"}, rows) == Agreement(2, 1)
+    assert agreement_with({}, rows).share == 0
+
+
+def test_excerpts_begin_shortly_before_the_first_difference() -> None:
+    same = "word " * 100
+    removed, kept = excerpts(same + "ends in rain", same + "ends in snow")
+    assert removed.startswith("…")
+    assert removed.endswith("ends in rain")
+    assert kept.endswith("ends in snow")
+    assert len(removed) < 80
+
+
+def test_excerpts_of_copies_are_their_beginnings() -> None:
+    assert excerpts("the same", "the  same") == ("the same", "the same")

@@ -1,0 +1,31 @@
+"""``airflow autoglm``: the templates copied into a deployment."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.conftest import REPOSITORY
+
+
+def autoglm(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "airflow", "autoglm", *arguments], check=False, capture_output=True, text=True
+    )
+
+
+def test_copy_dags_drops_the_templates_and_keeps_changed_ones(tmp_path: Path) -> None:
+    dags = tmp_path / "deployment" / "dags"
+    first = autoglm("copy-dags", str(dags))
+    assert first.returncode == 0, first.stderr
+    assert (dags / "dataset.py").read_bytes() == (REPOSITORY / "dags" / "dataset.py").read_bytes()
+
+    (dags / "dataset.py").write_text("# mine\n")
+    again = autoglm("copy-dags", str(dags))
+    assert again.returncode == 1
+    assert "kept" in again.stdout
+    assert (dags / "dataset.py").read_text() == "# mine\n"
+
+    assert autoglm("copy-dags", "--overwrite", str(dags)).returncode == 0
+    assert (dags / "dataset.py").read_bytes() == (REPOSITORY / "dags" / "dataset.py").read_bytes()
