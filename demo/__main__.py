@@ -20,10 +20,12 @@ from typing import Any
 from airflow_provider_autoglm.exceptions import SettingsError
 from demo.airflow_api import FINISHED, AirflowApiError
 from demo.folder import FolderInUseError, claim
-from demo.processes import Processes, tail
+from demo.ports import PortTakenError
+from demo.processes import ProcessEndedError, Processes
 from demo.report import report
-from demo.stack import AirflowStack, DagImportError, MlflowServer, ProcessEndedError
+from demo.stack import AirflowStack, DagImportError, MlflowServer
 from demo.summary import Summary, summarise
+from demo.task_log import readable_tail
 from demo.variable import demo_variable
 
 DAG_ID = "autoglm_dataset_default"
@@ -31,12 +33,15 @@ VARIABLE = "autoglm_default"
 _REPOSITORY = Path(__file__).resolve().parent.parent
 _SITE_READY_S = 120.0
 _AIRFLOW_PORT, _MLFLOW_PORT = 8080, 5000
-_LINES_OF_A_TASK_LOG = 40
+_LINES_OF_A_TASK_LOG = 30
 _PR_SET_PDEATHSIG = 1
 
 
 class RunFailedError(RuntimeError):
     """The DAG run did not succeed; the message holds the end of the failing task's log."""
+
+
+_FAILURES = (RunFailedError, ProcessEndedError, PortTakenError, DagImportError, AirflowApiError, TimeoutError)
 
 
 class Demo:
@@ -82,7 +87,7 @@ class Demo:
         self.mlflow.launch()
         self.airflow.launch()
         if is_own_site:
-            self.processes.wait_until("the demo site", self._site_answers, timeout_s=_SITE_READY_S)
+            self.processes.wait_until("demo site", self._site_answers, timeout_s=_SITE_READY_S, names=["site"])
             self.say(f"demo site: {self.site}")
         self.mlflow.wait_healthy()
         self.say(f"MLflow:  {self.mlflow.url}")
@@ -128,7 +133,7 @@ class Demo:
         parts = [f"{DAG_ID} {run_id} failed"]
         for task in failed[:1]:
             log = self.airflow.task_log(DAG_ID, run_id, task.task_id, map_index=task.map_index)
-            parts.append(f"the end of the log of {task.name} ({log}):\n{tail(log, _LINES_OF_A_TASK_LOG)}")
+            parts.append(f"the end of the log of {task.name} ({log}):\n{readable_tail(log, _LINES_OF_A_TASK_LOG)}")
         return "\n".join(parts)
 
     def _summarise(self, run_id: str) -> Summary:
@@ -171,7 +176,7 @@ def main() -> int:
 def _run(demo: Demo, *, stay: bool) -> int:
     try:
         summary = demo.run()
-    except (RunFailedError, ProcessEndedError, DagImportError, AirflowApiError, TimeoutError) as error:
+    except _FAILURES as error:
         print(f"\nFAILED: {error}\n\nlogs: {demo.processes.logs} and {demo.airflow.task_logs}", file=sys.stderr)
         status = 1
     else:

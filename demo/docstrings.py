@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MIN_CHARS = 200
-FILES_OF_A_LIBRARY = 400
+FILES_OF_A_LIBRARY = 200
 """Files read of one library at most, chosen by hash: the largest have thousands."""
 
 AREAS: dict[str, tuple[str, ...]] = {

@@ -46,7 +46,8 @@ def build_content(articles: Mapping[str, Sequence[Docstring]], origin: str) -> S
             related = [articles[other][number % len(articles[other])] for other in others[:_RELATED] if articles[other]]
             pages[paths[number]] = _html(
                 docstring.name,
-                f"<article><h1>{escape(docstring.name)}</h1>\n{_article_text(docstring.text)}</article>\n"
+                # The name stands in the title only: in the text it would tell the labeler library and truth.
+                f"<article>{_article_text(docstring.text)}</article>\n"
                 + _links("See also", [_link(_article_path(item), item.name) for item in related])
                 + _neighbours(paths, number),
                 areas,

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from demo import watchdog
+from demo.ports import HOST, is_served_by
 
-HOST = "127.0.0.1"
 _STOP_LIMIT_S = 20.0
 _LINES_OF_A_TAIL = 30
 _REPOSITORY = Path(__file__).resolve().parent.parent
@@ -93,10 +92,10 @@ class Processes:
         if status != 0:
             raise ProcessEndedError(name, status, self.log_file(name))
 
-    def check(self) -> None:
-        """:raises ProcessEndedError: if a process has ended."""
-        for name, process in self._running.items():
-            status = process.poll()
+    def check(self, names: Collection[str] | None = None) -> None:
+        """:raises ProcessEndedError: if one of the named processes, or any, has ended."""
+        for name in self._running if names is None else names:
+            status = self._running[name].poll()
             if status is not None:
                 raise ProcessEndedError(name, status, self.log_file(name))
 
@@ -104,18 +103,45 @@ class Processes:
         """Where the output of a process goes."""
         return self.logs / f"{name}.log"
 
-    def wait_until(self, what: str, condition: Callable[[], bool], *, timeout_s: float, every_s: float = 0.5) -> None:
-        """Wait for ``condition`` while all processes run.
+    def wait_until(
+        self,
+        what: str,
+        condition: Callable[[], bool],
+        *,
+        timeout_s: float,
+        every_s: float = 0.5,
+        names: Collection[str] | None = None,
+    ) -> None:
+        """Wait for ``condition`` while the named processes, or all, run.
 
         :raises ProcessEndedError: if one of them ends meanwhile.
         :raises TimeoutError: after ``timeout_s`` seconds.
         """
         give_up_at = time.monotonic() + timeout_s
         while not condition():
-            self.check()
+            self.check(names)
             if time.monotonic() > give_up_at:
                 raise TimeoutError(f"{what}: not after {timeout_s:g} s; logs are in {self.logs}")
             time.sleep(every_s)
+
+    def wait_for_server(
+        self, names: Collection[str], port: int, is_healthy: Callable[[], bool], *, timeout_s: float
+    ) -> None:
+        """Wait until what the named processes serve on ``port`` is healthy.
+
+        :raises PortTakenError: if another program listens there.
+        :raises ProcessEndedError: if one of the processes ends meanwhile.
+        :raises TimeoutError: after ``timeout_s`` seconds.
+        """
+
+        def is_ready() -> bool:
+            return is_served_by(port, watchdog.marked_processes(self.marker)) and is_healthy()
+
+        self.wait_until(f"{', '.join(names)} healthy", is_ready, timeout_s=timeout_s, names=names)
+
+    def end(self, names: Collection[str]) -> None:
+        """End some of the processes, as :meth:`stop` does with all."""
+        _end([self._running.pop(name) for name in names])
 
     def stop(self) -> None:
         """SIGTERM to each process, servers last; what has not ended after 20 s is killed."""
@@ -143,17 +169,6 @@ def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-def free_port(preferred: int = 0) -> int:
-    """``preferred`` if nothing listens there, else a port the system chooses."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, preferred))
-        except OSError:
-            probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
 
 
 def tail(file: Path, lines: int = _LINES_OF_A_TAIL) -> str:

@@ -15,20 +15,22 @@ from typing import Self
 import requests
 
 from demo.airflow_api import AirflowApi
-from demo.processes import HOST, ProcessEndedError, Processes, free_port, tail
-
-__all__ = ["AirflowStack", "MlflowServer", "ProcessEndedError", "Processes", "free_port", "tail"]
+from demo.ports import HOST, PortTakenError, free_port
+from demo.processes import Processes
 
 _READY_S = 240.0
 _DAG_S = 60.0
 _MLFLOW_READY_S = 180.0
+_PORTS_TRIED = 3
 
 _COMPONENTS: dict[str, tuple[str, ...]] = {
-    "api-server": ("api-server",),
-    "scheduler": ("scheduler", "--skip-serve-logs"),
-    "triggerer": ("triggerer", "--skip-serve-logs"),
-    "dag-processor": ("dag-processor",),
+    "airflow-api-server": ("api-server",),
+    "airflow-scheduler": ("scheduler", "--skip-serve-logs"),
+    "airflow-triggerer": ("triggerer", "--skip-serve-logs"),
+    "airflow-dag-processor": ("dag-processor",),
 }
+_SERVER = "airflow-api-server"
+_MLFLOW = "mlflow"
 
 
 class DagImportError(RuntimeError):
@@ -43,8 +45,9 @@ class DagImportError(RuntimeError):
 class AirflowStack:
     """Airflow in its own home: api-server, scheduler, triggerer and dag-processor, driven through :attr:`api`.
 
-    SQLite and the LocalExecutor on a free port. The keys that the processes share are kept in the home, so that a
-    stack started again there reads its Connections. Use it as a context, or call :meth:`stop`.
+    SQLite and the LocalExecutor on a free port: ``port`` and ``url`` are certain once it is healthy. The keys that the
+    processes share are kept in the home, so that a stack started again there reads its Connections. Use it as a
+    context, or call :meth:`stop`.
 
     :param home: AIRFLOW_HOME; made if absent. Logs of the processes go to ``<home>/logs/processes``.
     :param dags_folder: the folder of DAG files.
@@ -65,11 +68,9 @@ class AirflowStack:
         self.home = home.resolve()
         self.dags_folder = dags_folder.resolve()
         self.task_logs = self.home / "logs"
-        self.port = free_port(port)
-        self.url = f"http://{HOST}:{self.port}"
-        self.api = AirflowApi(self.url)
         self.home.mkdir(parents=True, exist_ok=True)
-        self.env = {**self._environment(), **(env or {})}
+        self._more_env = dict(env or {})
+        self._take_port(port)
         self.processes = processes or Processes(self.task_logs / "processes")
 
     def __enter__(self) -> Self:
@@ -97,13 +98,19 @@ class AirflowStack:
     def launch(self) -> None:
         """Migrate the database and start the four processes, without waiting for them."""
         self.processes.run("airflow-db-migrate", self._airflow("db", "migrate"), env=self.env)
-        for name, arguments in _COMPONENTS.items():
-            is_server = name == "api-server"
-            self.processes.start(f"airflow-{name}", self._airflow(*arguments), env=self.env, is_server=is_server)
+        self._launch_components()
 
     def wait_healthy(self) -> None:
-        """Wait for the health of all parts; raises as :meth:`start` does."""
-        self.processes.wait_until("a healthy Airflow", self.api.is_healthy, timeout_s=_READY_S, every_s=1)
+        """Wait for the health of all parts, on another port if this one was taken; raises as :meth:`start` does."""
+        for _ in range(_PORTS_TRIED):
+            try:
+                self.processes.wait_for_server(_COMPONENTS, self.port, self.api.is_healthy, timeout_s=_READY_S)
+                return
+            except PortTakenError:
+                self.processes.end(_COMPONENTS)
+                self._take_port()
+                self._launch_components()
+        raise PortTakenError(self.port)
 
     def wait_for_dag(self, dag_id: str) -> None:
         """Wait until the DAG can be triggered.
@@ -130,6 +137,16 @@ class AirflowStack:
             folder = folder / f"map_index={map_index}"
         attempts = sorted(folder.glob("attempt=*.log"), key=lambda file: file.stat().st_mtime)
         return attempts[-1] if attempts else folder / "attempt=1.log"
+
+    def _take_port(self, preferred: int = 0) -> None:
+        self.port = free_port(preferred)
+        self.url = f"http://{HOST}:{self.port}"
+        self.api = AirflowApi(self.url)
+        self.env = {**self._environment(), **self._more_env}
+
+    def _launch_components(self) -> None:
+        for name, arguments in _COMPONENTS.items():
+            self.processes.start(name, self._airflow(*arguments), env=self.env, is_server=name == _SERVER)
 
     def _airflow(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "airflow", *arguments]
@@ -181,13 +198,17 @@ class MlflowServer:
         self.home = home.resolve()
         self.processes = processes
         self.port = free_port(port)
-        self.url = f"http://{HOST}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """Address of server and UI; certain once it is healthy."""
+        return f"http://{HOST}:{self.port}"
 
     def launch(self) -> None:
         """Start the server without waiting for it."""
         self.home.mkdir(parents=True, exist_ok=True)
         self.processes.start(
-            "mlflow",
+            _MLFLOW,
             [
                 *(sys.executable, "-m", "mlflow", "server"),
                 *("--host", HOST, "--port", str(self.port), "--workers", "1"),
@@ -200,12 +221,20 @@ class MlflowServer:
         )
 
     def wait_healthy(self) -> None:
-        """Wait until it answers.
+        """Wait until it answers, on another port if this one was taken.
 
         :raises ProcessEndedError: if it ends.
         :raises TimeoutError: if it does not answer in time.
         """
-        self.processes.wait_until("a healthy MLflow", self._is_healthy, timeout_s=_MLFLOW_READY_S)
+        for _ in range(_PORTS_TRIED):
+            try:
+                self.processes.wait_for_server([_MLFLOW], self.port, self._is_healthy, timeout_s=_MLFLOW_READY_S)
+                return
+            except PortTakenError:
+                self.processes.end([_MLFLOW])
+                self.port = free_port()
+                self.launch()
+        raise PortTakenError(self.port)
 
     def _is_healthy(self) -> bool:
         with requests.Session() as session:

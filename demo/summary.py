@@ -90,9 +90,7 @@ class Summary:
 
     def problems(self) -> list[str]:
         """Every step that did not succeed, in words; empty if all did."""
-        found = [
-            f"task {name} is {state or 'without state'}" for name, state in self.tasks.items() if state != "success"
-        ]
+        found = [f"task {name} is {state or 'not run'}" for name, state in self.tasks.items() if state != "success"]
         if self.pages_crawled == 0:
             found.append("no page was crawled")
         opened = sum(self.dataset.opened_rows.values())

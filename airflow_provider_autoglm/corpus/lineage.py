@@ -27,7 +27,8 @@ class FinishedRun(Settings):
 
 def stage_record(uri: str, manifest: Manifest) -> StageRecord:
     """The record of the corpus at ``uri``; a dataset version also tells the rows of its splits."""
-    splits = (manifest.dataset or {}).get("splits", {})
+    dataset = manifest.dataset or {}
+    splits = dataset.get("splits", {})
     return StageRecord(
         stage=manifest.stage,
         uri=uri,
@@ -35,6 +36,7 @@ def stage_record(uri: str, manifest: Manifest) -> StageRecord:
         inputs=tuple(LoggedInput(_name(item.uri), item.uri, item.digest) for item in manifest.origins),
         metrics={**manifest.metrics, **{f"rows/{split}": float(rows) for split, rows in splits.items()}},
         counters=manifest.counters.model_dump(),
+        dataset_version=dataset.get("version"),
     )
 
 

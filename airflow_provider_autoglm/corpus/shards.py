@@ -41,6 +41,7 @@ class ShardWriter:
         self._attempt = attempt
         self._prefix = prefix
         self._max_shard_bytes = max_shard_bytes
+        self._begun = 0
         self._open: _OpenShard | None = None
 
     def write(self, table: pa.Table) -> None:
@@ -50,7 +51,8 @@ class ShardWriter:
         if self._open is not None and not self._open.schema.equals(table.schema):
             self.end_shard()
         if self._open is None:
-            name = f"{self._prefix}{self._attempt}-{len(self.shards):05d}.parquet"
+            name = f"{self._prefix}{self._attempt}-{self._begun:05d}.parquet"
+            self._begun += 1
             self._open = _OpenShard(self._storage, f"{self._corpus_uri}/{name}", name, table.schema)
         self._open.write(table)
         if self._open.uncompressed_bytes >= self._max_shard_bytes:

@@ -56,7 +56,7 @@ class MlflowHook(BaseHook):
         """Build a client for this server alone; its credentials stay in this process."""
         from mlflow.tracking import MlflowClient
 
-        from airflow_provider_autoglm.tracking_auth import PROVIDER_NAME, register_credentials
+        from airflow_provider_autoglm.tracking.auth import PROVIDER_NAME, register_credentials
 
         connection = self.get_connection(self.mlflow_conn_id)
         tracking_uri = _tracking_uri(connection)
@@ -79,7 +79,7 @@ class MlflowHook(BaseHook):
 
     def test_connection(self) -> tuple[bool, str]:
         """Ask the server; the *Test* button of the connection form."""
-        from airflow_provider_autoglm.tracking_server import check_access
+        from airflow_provider_autoglm.tracking.server import check_access
 
         try:
             client = self.get_client()

@@ -109,7 +109,7 @@ def _open_run(pipeline: str, settings: PipelineSettings, effective: dict[str, An
             "storage_conn_id": settings.storage_conn_id,
             "tracking": settings.tracking,
             "force_stages": tuple(context["params"].get("force_stages") or ()),
-            "reasons": ("manual",) if str(dag_run.run_type) == "manual" else ("schedule",),
+            "reasons": ("manual",) if dag_run.run_type == "manual" else ("schedule",),
             "settings_digest": digest_of(effective),
         },
         path="run",

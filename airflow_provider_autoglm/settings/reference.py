@@ -39,10 +39,10 @@ the trigger form. Only `sources` and `labels` have no default.
 """
 
 
-def render() -> str:
+def render(pipeline: type[BaseModel] = PipelineSettings) -> str:
     """The page as Markdown."""
-    lines = [_INTRO, "## The Variable", "", *_table(PipelineSettings, "")]
-    for name, field in PipelineSettings.model_fields.items():
+    lines = [_INTRO, "## The Variable", "", *_table(pipeline, "")]
+    for name, field in pipeline.model_fields.items():
         model = field.annotation
         if isinstance(model, type) and issubclass(model, BaseModel):
             lines += ["", f"## `{name}`", "", _summary(model), "", *_table(model, f"{name}.")]
@@ -53,14 +53,14 @@ def render() -> str:
     return "\n".join(lines) + "\n"
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: list[str], target: Path = _TARGET) -> int:
     """Write the page, or compare it with ``--check``; returns the exit status."""
     page = render()
     if "--check" not in arguments:
-        _TARGET.parent.mkdir(parents=True, exist_ok=True)
-        _TARGET.write_text(page, encoding="utf-8")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(page, encoding="utf-8")
         return 0
-    if _TARGET.exists() and _TARGET.read_text(encoding="utf-8") == page:
+    if target.exists() and target.read_text(encoding="utf-8") == page:
         return 0
     sys.stderr.write("docs/reference/settings.md is out of date; run: make docs\n")
     return 1

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from demo.processes import HOST, ProcessEndedError, Processes, free_port
+from demo.ports import HOST, PortTakenError, free_port
+from demo.processes import ProcessEndedError, Processes
 from demo.watchdog import marked_processes
 
 _SLEEPER = "import time; print('up', flush=True); time.sleep(600)"
@@ -110,3 +111,25 @@ def test_a_port_that_is_taken_is_replaced_by_a_free_one() -> None:
         port = taken.getsockname()[1]
         assert free_port(port) != port
     assert free_port(port) == port
+
+
+_SERVER = "import http.server, sys; http.server.HTTPServer(('127.0.0.1', int(sys.argv[1])), None).serve_forever()"
+
+
+def test_a_server_is_waited_for_until_it_listens_itself(tmp_path: Path) -> None:
+    port = free_port()
+    with Processes(tmp_path) as processes:
+        processes.start("server", [sys.executable, "-c", _SERVER, str(port)])
+        processes.wait_for_server(["server"], port, lambda: True, timeout_s=60)
+        with socket.create_connection((HOST, port), timeout=10):
+            pass
+
+
+def test_a_stranger_on_the_port_is_never_taken_for_our_server(tmp_path: Path) -> None:
+    with socket.socket() as stranger, Processes(tmp_path) as processes:
+        stranger.bind((HOST, 0))
+        stranger.listen()
+        port = stranger.getsockname()[1]
+        processes.start("server", [sys.executable, "-c", _SERVER, str(port)])
+        with pytest.raises(PortTakenError, match=str(port)):
+            processes.wait_for_server(["server"], port, lambda: True, timeout_s=60)

@@ -25,15 +25,16 @@ def _links(url: str) -> list[str]:
     return [urljoin(url, str(node.attributes["href"])) for node in tree.css("a")]
 
 
-def test_a_page_carries_title_article_and_boilerplate(server: SiteServer, articles: dict[str, list[Docstring]]) -> None:
+def test_a_page_carries_its_name_in_the_title_alone(server: SiteServer, articles: dict[str, list[Docstring]]) -> None:
     docstring = articles["statistics and plots"][0]
     answer = requests.get(f"{server.origin}/statistics-and-plots/{docstring.name}.html", timeout=10)
     tree = LexborHTMLParser(answer.text)
     assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
-    assert tree.css_first("title").text() == docstring.name
-    article = tree.css_first("article").text().split()
+    assert [node.text() for node in tree.css("title")] == [docstring.name]
+    (article,) = (node.text().split() for node in tree.css("article"))
     first_paragraph = docstring.text.split("\n\n")[0].split()
-    assert article[1 : 1 + len(first_paragraph)] == first_paragraph
+    assert article[: len(first_paragraph)] == first_paragraph
+    assert docstring.name not in article
     assert tree.css_first("nav.navbar") is not None
     assert tree.css_first("footer") is not None
 

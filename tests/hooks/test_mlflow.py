@@ -13,7 +13,7 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow_provider_autoglm.exceptions import InvalidConnectionError, UnsafeUriError
 from airflow_provider_autoglm.hooks.mlflow import MlflowHook
 from airflow_provider_autoglm.settings import TrackingSettings
-from airflow_provider_autoglm.tracking_auth import register_credentials
+from airflow_provider_autoglm.tracking.auth import register_credentials
 from tests.hooks.conftest import Connect
 from tests.mlflow_server import ADMIN, ADMIN_PASSWORD, MlflowServer, free_port
 

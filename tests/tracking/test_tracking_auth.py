@@ -11,17 +11,16 @@ import pytest
 import requests
 from mlflow.tracking import MlflowClient
 
-from airflow_provider_autoglm import tracking_auth
 from airflow_provider_autoglm.exceptions import TrackingRefusedError
 from airflow_provider_autoglm.tracking import Tracker
-from airflow_provider_autoglm.tracking_auth import (
+from airflow_provider_autoglm.tracking.auth import (
     ConnectionAuth,
     ConnectionAuthProvider,
     Origin,
     _drop_before_leaving,
     register_credentials,
 )
-from airflow_provider_autoglm.tracking_server import check_access, explain
+from airflow_provider_autoglm.tracking.server import check_access, explain
 from tests.mlflow_server import ADMIN, ADMIN_PASSWORD, MlflowServer, running
 from tests.tracking.loopback import serving
 from tests.tracking.runs import CLEANED, open_child, open_parent
@@ -185,8 +184,8 @@ def test_secrets_stand_in_no_repr_no_log_and_no_environment(
     tracker = Tracker(auth_client, experiment, required=True)
     open_child(tracker, open_parent(tracker))
 
-    written = [caplog.text, repr(vars(tracking_auth)), repr(ConnectionAuthProvider().get_auth()), str(dict(os.environ))]
-    header = tracking_auth._header(ADMIN, ADMIN_PASSWORD).removeprefix("Basic ")
+    written = [caplog.text, repr(vars(auth)), repr(ConnectionAuthProvider().get_auth()), str(dict(os.environ))]
+    header = auth._header(ADMIN, ADMIN_PASSWORD).removeprefix("Basic ")
     for text in written:
         assert ADMIN_PASSWORD not in text
         assert header not in text

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mlflow.utils.validation import _validate_metric_name, _validate_param
 
-from airflow_provider_autoglm.tracking_values import dataset_input, parameters, valid_key
+from airflow_provider_autoglm.tracking.values import dataset_input, parameters, valid_key
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),

@@ -17,9 +17,9 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-from airflow_provider_autoglm import tracking_values as values
+from airflow_provider_autoglm.tracking import values
 from airflow_provider_autoglm.exceptions import TrackingUnavailableError
-from airflow_provider_autoglm.tracking_server import SERVER_ERRORS, check_reachable, explain, limit_retries
+from airflow_provider_autoglm.tracking.server import SERVER_ERRORS, check_reachable, explain, limit_retries
 
 RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
 
@@ -31,6 +31,7 @@ _log = logging.getLogger(__name__)
 _ROLE = "autoglm.role"
 _SETTINGS_DIGEST = "autoglm.settings_digest"
 _OUTPUT_DIGEST = "autoglm.output_digest"
+_DATASET_VERSION = "autoglm.dataset_version"
 _PARAMETERS_A_REQUEST = 100
 
 
@@ -44,7 +45,10 @@ class LoggedInput(NamedTuple):
 
 @dataclass(frozen=True)
 class StageRecord:
-    """What a stage did, as its manifest tells it: rows by ``counters``, rates and seconds by ``metrics``."""
+    """What a stage did, as its manifest tells it: rows by ``counters``, rates and seconds by ``metrics``.
+
+    ``dataset_version`` is set for a published dataset.
+    """
 
     stage: str
     uri: str
@@ -52,6 +56,7 @@ class StageRecord:
     inputs: tuple[LoggedInput, ...] = ()
     counters: Mapping[str, int] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
+    dataset_version: int | None = None
 
 
 @dataclass(frozen=True)
@@ -139,32 +144,22 @@ class Tracker:
 
     @_survives_an_outage
     def log_stage(self, run_id: str | None, record: StageRecord) -> None:
-        """Log counters, metrics, the output as tags and the inputs as lineage. Again with the same: no change."""
-        if run_id is None:
-            return
-        tags = {"autoglm.stage": record.stage, "autoglm.output_uri": record.uri, _OUTPUT_DIGEST: record.digest}
-        self._log(run_id, {**record.counters, **record.metrics}, tags)
-        inputs = [values.dataset_input(*item, context=record.stage) for item in record.inputs]
-        if inputs:
-            self.client.log_inputs(run_id, inputs)
+        """Log counters, metrics, the output as tags and the inputs as lineage. Again with the same: no change.
 
-    @_survives_an_outage
-    def log_dataset(
-        self, run_id: str | None, *, name: str, uri: str, version: int, digest: str, splits: Mapping[str, int]
-    ) -> None:
-        """Log a published dataset: ``dataset.digest = '…'`` in MLflow's search finds this run and all that read it.
-
-        :param splits: Rows of each split.
+        A published dataset is logged as a dataset too: ``dataset.digest = '…'`` in MLflow's search finds this run and
+        all that read it.
         """
         if run_id is None:
             return
-        tags = {
-            "autoglm.dataset_uri": uri,
-            "autoglm.dataset_version": str(version),
-            "autoglm.dataset_digest": digest,
-        }
-        self._log(run_id, {f"rows/{split}": rows for split, rows in splits.items()}, tags)
-        self.client.log_inputs(run_id, [values.dataset_input(name, uri, digest, context="published")])
+        tags = {"autoglm.stage": record.stage, "autoglm.output_uri": record.uri, _OUTPUT_DIGEST: record.digest}
+        inputs = [values.dataset_input(*item, context=record.stage) for item in record.inputs]
+        if record.dataset_version is not None:
+            tags[_DATASET_VERSION] = str(record.dataset_version)
+            name = f"{self.experiment}/v{record.dataset_version}"
+            inputs.append(values.dataset_input(name, record.uri, record.digest, context="published"))
+        self._log(run_id, {**record.counters, **record.metrics}, tags)
+        if inputs:
+            self.client.log_inputs(run_id, inputs)
 
     @_survives_an_outage
     def close(self, run_id: str | None, status: RunStatus) -> None:
