@@ -1,7 +1,7 @@
 """Peak memory of cleaning and publishing at 2,000 and 20,000 documents: it must not grow with the corpus.
 
-``python -m benchmarks.streaming_memory`` prints a table; each measurement is a process of its own. A version is published
-on top of an earlier one, which is read as well.
+``python -m benchmarks.streaming_memory`` prints a table; each measurement is a process of its own. A version is
+published on top of an earlier one, which is read as well.
 """
 
 from __future__ import annotations

@@ -119,7 +119,7 @@ class Demo:
             for task in self.airflow.api.task_states(DAG_ID, run_id):
                 if task.state != shown.get(task.name):
                     shown[task.name] = task.state
-                    took = f" after {task.seconds:.1f} s" if task.seconds and task.state != "running" else ""
+                    took = f" after {task.seconds:.1f} s" if task.seconds and task.state in FINISHED else ""
                     self.say(f"  {task.name:<16} {task.state}{took}")
             if state in FINISHED:
                 self.say(f"the run is finished: {state}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal
 from urllib.parse import quote
 
@@ -13,6 +14,7 @@ _TIMEOUT_S = 60
 _TRIES = 5
 _PAGE = 100
 _SERVER_ERROR = 500
+_MOMENTS = ("start_date", "end_date")
 FINISHED = ("success", "failed")
 
 
@@ -33,12 +35,18 @@ class TaskState:
     map_index: int
     state: str | None
     try_number: int
-    seconds: float | None
+    started_at: datetime | None
+    ended_at: datetime | None
 
     @property
     def name(self) -> str:
         """``label`` or ``label[3]``."""
         return self.task_id if self.map_index < 0 else f"{self.task_id}[{self.map_index}]"
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it took; None while it has not ended."""
+        return (self.ended_at - self.started_at).total_seconds() if self.started_at and self.ended_at else None
 
 
 class AirflowApi:
@@ -106,10 +114,7 @@ class AirflowApi:
             found += page["task_instances"]
             if len(found) >= page["total_entries"] or not page["task_instances"]:
                 break
-        return [
-            TaskState(item["task_id"], item["map_index"], item["state"], item["try_number"], item["duration"])
-            for item in found
-        ]
+        return [_task_state(item) for item in found]
 
     def xcom(self, dag_id: str, run_id: str, task_id: str, *, key: str = "return_value", map_index: int = -1) -> Any:
         """A value that a task pushed.
@@ -151,6 +156,11 @@ class AirflowApi:
             if error.status != requests.codes.conflict:
                 raise
             self.call("PATCH", f"{kind}/{_quoted(key)}", json=body)
+
+
+def _task_state(item: dict[str, Any]) -> TaskState:
+    started, ended = (None if item[key] is None else datetime.fromisoformat(item[key]) for key in _MOMENTS)
+    return TaskState(item["task_id"], item["map_index"], item["state"], item["try_number"], started, ended)
 
 
 def _quoted(part: str) -> str:

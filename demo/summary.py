@@ -254,7 +254,15 @@ def _mlflow_figures(url: str, parent_run_id: str | None) -> MlflowFigures:
 
 
 def _seconds(tasks: Sequence[TaskState]) -> dict[str, float]:
-    seconds: dict[str, float] = defaultdict(float)
+    """From the first start to the last end of each task, mapped ones taken together."""
+    spans: dict[str, list[TaskState]] = defaultdict(list)
     for task in tasks:
-        seconds[task.task_id] += task.seconds or 0.0
-    return {task_id: round(value, 1) for task_id, value in seconds.items()}
+        if task.started_at and task.ended_at:
+            spans[task.task_id].append(task)
+    return {task_id: round(_span(instances), 1) for task_id, instances in spans.items()}
+
+
+def _span(instances: Sequence[TaskState]) -> float:
+    started = min(task.started_at for task in instances if task.started_at)
+    ended = max(task.ended_at for task in instances if task.ended_at)
+    return (ended - started).total_seconds()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 
 import pyarrow as pa
@@ -83,12 +84,21 @@ def clean_table(table: pa.Table, settings: CleanSettings) -> Admitted:
 
 def clean_text(text: pa.StringArray, settings: CleanSettings) -> pa.StringArray:
     """NFC, the replacements in order, then normal white space; nulls stay null."""
-    text = pc.utf8_normalize(text, form="NFC")
+    text = _composed(text)
     for rule in settings.replace:
         text = pc.replace_substring_regex(text, pattern=rule.pattern, replacement=rule.replacement)
     for pattern, replacement in _WHITE_SPACE:
         text = pc.replace_substring_regex(text, pattern=pattern, replacement=replacement)
-    return pc.utf8_trim_whitespace(text)
+    # What stood between a letter and its accent may be gone now.
+    return _composed(pc.utf8_trim_whitespace(text))
+
+
+def _composed(text: pa.StringArray) -> pa.StringArray:
+    """Unicode NFC; pyarrow's ``utf8_normalize`` takes characters apart whatever it is asked (apache/arrow#51225)."""
+    values = text.to_pylist()
+    if all(value is None or unicodedata.is_normalized("NFC", value) for value in values):
+        return text
+    return pa.array([value and unicodedata.normalize("NFC", value) for value in values], pa.string())
 
 
 def _first_reason(text: pa.StringArray, invalid: pa.BooleanArray, settings: CleanSettings) -> pa.StringArray:

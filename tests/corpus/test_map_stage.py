@@ -2,9 +2,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from airflow_provider_autoglm.corpus.clean import clean
+from airflow_provider_autoglm.corpus.documents import Admitted
 from airflow_provider_autoglm.corpus.map_stage import Transform, run_map_stage
 from airflow_provider_autoglm.corpus.result import StageResult
 from airflow_provider_autoglm.corpus.stage import Provenance
@@ -13,7 +15,7 @@ from airflow_provider_autoglm.exceptions import MissingColumnsError, ShardDamage
 from airflow_provider_autoglm.settings import CleanSettings
 from tests.corpus.conftest import WriteDocuments, at_once, documents, killed_after_shards
 
-SETTINGS = CleanSettings.parse({"min_chars": 1, "reject": [{"name": "sevens", "pattern": "7"}]})
+SETTINGS = CleanSettings.parse({"min_chars": 1, "reject": [{"name": "sevens", "pattern": "7 and"}]})
 
 
 def code_of(source: str, destination: str, progress: str = "None") -> str:
@@ -25,6 +27,10 @@ def run():
     settings = CleanSettings.model_validate_json({SETTINGS.model_dump_json()!r})
     return clean({source!r}, {destination!r}, settings, progress={progress}).to_dict()
 """
+
+
+def nothing_to_transform(_: pa.Table) -> Admitted:
+    raise AssertionError("there is nothing to do")
 
 
 def nothing_left_to_prepare() -> Transform:
@@ -45,7 +51,7 @@ def test_a_stage_killed_between_two_shards_goes_on_where_it_stopped(
 
     retried = clean(source, destination, SETTINGS)
 
-    assert (retried.rows_in, retried.rows_out, retried.rejected) == (100, 81, 19)
+    assert (retried.rows_in, retried.rows_out, retried.rejected) == (100, 90, 10)
     assert retried.digest == undisturbed.digest
     one, other = Corpus.open(undisturbed.uri), Corpus.open(retried.uri)
     for kind in ("shards", "rejected"):
@@ -55,7 +61,7 @@ def test_a_stage_killed_between_two_shards_goes_on_where_it_stopped(
     assert {path: path.stat().st_mtime_ns for path in finished} == finished
     assert len(list((tmp_path / "killed").glob("*.parquet"))) == 10
     assert {name: count for name, count in retried.metrics.items() if name.startswith("rejected/")} == {
-        "rejected/sevens": 19
+        "rejected/sevens": 10
     }
 
 
@@ -115,7 +121,7 @@ def test_several_sources_stay_in_order(write_documents: WriteDocuments, tmp_path
     result = clean(sources, str(tmp_path / "cleaned"), SETTINGS)
     corpus = Corpus.open(result.uri)
 
-    kept = [number for number in (*range(80, 95), *range(20, 35)) if "7" not in str(number)]
+    kept = [number for number in (*range(80, 95), *range(20, 35)) if number % 10 != 7]
     assert corpus.to_table(["url"])["url"].to_pylist() == [f"https://example.org/{number}" for number in kept]
     assert [item.uri for item in corpus.manifest.inputs] == sources
 
@@ -155,7 +161,7 @@ def test_a_corpus_that_lacks_a_column_is_refused(write_documents: WriteDocuments
             write_documents(10),
             str(tmp_path / "topics"),
             SETTINGS,
-            lambda: lambda _: nothing_left_to_prepare()(_),
+            lambda: nothing_to_transform,
             max_rejected_fraction=0,
             columns=["topic"],
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from mlflow.tracking import MlflowClient
 
 from demo.variable import demo_variable
 from tests.conftest import REPOSITORY, Site
+from tests.dags.running import states_after
 from tests.mlflow_server import MlflowServer, running
 
 DAG_ID = "autoglm_dataset_default"
@@ -27,23 +29,11 @@ class Pipeline:
     variable: dict[str, Any]
 
     def run(self, conf: dict[str, Any] | None = None) -> dict[str, str]:
-        """Run the DAG to its end; the state of each task, the worst one of mapped tasks."""
-        from airflow.dag_processing.bundles.manager import DagBundlesManager
-        from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
-
+        """Run the DAG to its end; the state of each task."""
         value = {**self.variable, "root": f"file://{self.root}"}
         self.environment.setenv("AIRFLOW_VAR_AUTOGLM_DEFAULT", json.dumps(value))
-        DagBundlesManager().sync_bundles_to_db()
-        folder = REPOSITORY / "dags"
-        bag = DagBag(str(folder), bundle_path=folder, bundle_name="dags-folder")
-        assert bag.import_errors == {}
-        sync_bag_to_db(bag, "dags-folder", None)
-        run = bag.dags[DAG_ID].test(run_conf=conf)
-        states: dict[str, str] = {}
-        for instance in run.get_task_instances():
-            if states.get(instance.task_id) in (None, "success"):
-                states[instance.task_id] = str(instance.state)
-        return states
+        names = runpy.run_path(str(REPOSITORY / "dags" / "dataset.py"))
+        return states_after(names[DAG_ID], conf)
 
     def use_mlflow(self, uri: str) -> None:
         self.environment.setenv("AIRFLOW_CONN_MLFLOW_DEFAULT", json.dumps({"conn_type": "mlflow", "host": uri}))

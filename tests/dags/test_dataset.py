@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import datasets
@@ -66,7 +67,7 @@ def test_mlflow_holds_one_parent_and_a_child_a_stage_with_lineage(
     children = children_of(client, parent)
     assert sorted(children) == sorted(STAGES)
     assert {run.info.status for run in children.values()} == {"FINISHED"}
-    for earlier, later in zip(STAGES, STAGES[1:], strict=False):
+    for earlier, later in pairwise(STAGES):
         read = {item.dataset.digest for item in children[later].inputs.dataset_inputs}
         assert children[earlier].data.tags["autoglm.output_digest"] in read
     assert children["clean"].data.metrics["rows_in"] == children["crawl"].data.metrics["rows_out"]

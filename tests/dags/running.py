@@ -1,0 +1,27 @@
+"""Running a DAG in this process, with its serialised form in the database as ``dag.test()`` expects."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.sdk import DAG
+
+from tests.conftest import REPOSITORY
+
+_BUNDLE = "dags-folder"
+
+
+def states_after(dag: DAG, conf: dict[str, Any] | None = None) -> dict[str, str]:
+    """Run the DAG to its end; the state of each task, of a mapped one the worst."""
+    from airflow.dag_processing.bundles.manager import DagBundlesManager
+    from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
+
+    DagBundlesManager().sync_bundles_to_db()
+    bag = DagBag(str(REPOSITORY / "dags"), collect_dags=False, bundle_path=REPOSITORY / "dags", bundle_name=_BUNDLE)
+    bag.bag_dag(dag)
+    sync_bag_to_db(bag, _BUNDLE, None)
+    states: dict[str, str] = {}
+    for instance in dag.test(run_conf=conf).get_task_instances():
+        if states.get(instance.task_id) in (None, "success"):
+            states[instance.task_id] = str(instance.state)
+    return states
