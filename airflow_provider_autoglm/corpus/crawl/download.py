@@ -118,6 +118,7 @@ def _scrapy_settings(settings: CrawlSettings, sites: int) -> dict[str, Any]:
         "DOWNLOAD_DELAY": settings.delay_s,
         "DOWNLOAD_DELAY_JITTER": 0,
         "DOWNLOAD_TIMEOUT": settings.timeout_s,
+        "DOWNLOAD_VERIFY_CERTIFICATES": True,
         "DOWNLOAD_WARNSIZE": 0,
         "LOG_ENABLED": False,
         "LOG_INSTALL_ROOT_HANDLER": False,
