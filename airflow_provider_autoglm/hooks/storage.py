@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from airflow_provider_autoglm.corpus.storage import Storage, as_uri
-from airflow_provider_autoglm.exceptions import StorageNotSupportedError
+from airflow_provider_autoglm.exceptions import SettingsError
 
 _LOCAL = "file://"
 
 
-def storage_for(uri: str, conn_id: str = "") -> Storage:
-    """The storage that serves ``uri``; local files need no connection.
+def storage_for(root: str, conn_id: str = "") -> Storage:
+    """The storage that holds everything below ``root``: local files, or a folder that all workers mount.
 
-    :raises StorageNotSupportedError: for any other scheme.
+    :raises SettingsError: for another scheme, or if a connection is named, which local files do not have.
     """
-    if conn_id or not as_uri(uri).startswith(_LOCAL):
-        raise StorageNotSupportedError(uri, "file:///")
+    if not as_uri(root).startswith(_LOCAL):
+        raise SettingsError([f"root = {root!r}: only file:// URIs and absolute paths are supported"])
+    if conn_id:
+        raise SettingsError([f"storage_conn_id = {conn_id!r}: local files need no connection; leave it empty"])
     return Storage.local()

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 class CleanOperator(CorpusOperator):
     """Clean texts and quarantine those that fail a rule.
 
-    A mapped stage: expand it over the parts that
-    :class:`~airflow_provider_autoglm.operators.corpus.SplitCorpusOperator` returns. Rejected rows lie in ``rejected/`` with the rule's name.
+    A mapped stage: expand it over what
+    :class:`~airflow_provider_autoglm.operators.corpus.SplitCorpusOperator` returns. Rejected rows lie in ``rejected/``
+    with the rule's name.
     """
 
     stage = "clean"

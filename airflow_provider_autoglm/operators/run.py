@@ -94,10 +94,12 @@ def _with_overrides(values: dict[str, Any], params: Mapping[str, Any]) -> dict[s
 def _open_run(pipeline: str, settings: PipelineSettings, effective: dict[str, Any], context: Context) -> RunReference:
     from airflow_provider_autoglm.corpus.manifest import digest_of
     from airflow_provider_autoglm.corpus.storage import as_uri
+    from airflow_provider_autoglm.hooks.storage import storage_for
     from airflow_provider_autoglm.operators.stage_run import tracker_of
 
     dag_run = context["dag_run"]
     root = as_uri(settings.root)
+    storage_for(root, settings.storage_conn_id)
     run = RunReference.parse(
         {
             "pipeline": pipeline,

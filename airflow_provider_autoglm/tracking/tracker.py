@@ -17,8 +17,8 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-from airflow_provider_autoglm.tracking import values
 from airflow_provider_autoglm.exceptions import TrackingUnavailableError
+from airflow_provider_autoglm.tracking import values
 from airflow_provider_autoglm.tracking.server import SERVER_ERRORS, check_reachable, explain, limit_retries
 
 RunStatus = Literal["FINISHED", "FAILED", "KILLED"]

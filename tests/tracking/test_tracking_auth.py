@@ -12,7 +12,7 @@ import requests
 from mlflow.tracking import MlflowClient
 
 from airflow_provider_autoglm.exceptions import TrackingRefusedError
-from airflow_provider_autoglm.tracking import Tracker
+from airflow_provider_autoglm.tracking import Tracker, auth
 from airflow_provider_autoglm.tracking.auth import (
     ConnectionAuth,
     ConnectionAuthProvider,

@@ -441,7 +441,7 @@ def test_unlabelled_documents_are_refused(datasets: Datasets, tmp_path: Path) ->
 @pytest.mark.parametrize("column", ["label", "cluster_id"])
 def test_labels_and_clusters_are_strings(datasets: Datasets, column: str) -> None:
     with pytest.raises(UnusableColumnError, match=f"column {column} of type int64 cannot be used as string"):
-        datasets.publish([row(1, **{column: 3})])
+        datasets.publish([{**row(1), column: 3}])
 
 
 def test_a_damaged_previous_version_is_not_built_upon(datasets: Datasets) -> None:
