@@ -6,16 +6,19 @@ import time
 from collections.abc import Iterator
 
 from airflow_provider_autoglm.corpus.manifest import Manifest, manifest_uri, newest_generation, parse_manifest
-from airflow_provider_autoglm.corpus.storage import Storage, as_uri
+from airflow_provider_autoglm.corpus.storage import UNFINISHED_PREFIX, Storage, as_uri
 
 ATTEMPT_EXPIRES_AFTER_S = 7 * 24 * 3600.0
 _SHARD = ".parquet"
+_UNFINISHED = f"/{UNFINISHED_PREFIX}"
 
 
 def delete_expired_shards(
     folder: str, storage: Storage, *, expires_after_s: float = ATTEMPT_EXPIRES_AFTER_S
 ) -> Iterator[str]:
     """Delete shards below ``folder`` that no manifest names and that nobody has written to for a week; yields them.
+
+    The half-written small files of killed processes go with them.
 
     A corpus without a manifest may still be resumed from its finished shards until then, and readers of a corpus that
     was recomputed may still be at work until its new manifest is a week old.
@@ -37,7 +40,7 @@ def _walk(folder: str, storage: Storage, oldest: float, named: set[str], shards:
         own = (*manifest.shards, *manifest.rejected, *manifest.removed)
         named.update(f"{folder}/{shard.name}" for shard in own)
     for uri in storage.list(folder):
-        if uri.endswith(_SHARD):
+        if uri.endswith(_SHARD) or _UNFINISHED in uri:
             shards.append(uri)
         elif storage.is_folder(uri):
             _walk(uri, storage, oldest, named, shards)

@@ -52,7 +52,7 @@ def join_corpora(
     ``duration_s`` and ``rows_per_s`` are those of the parts together, as if one task had worked through them.
     """
     corpora = open_sources(sources, storage=storage, verify=False)
-    settings = corpora[0].manifest.settings if corpora else {}
+    settings = corpora[0].manifest.settings
     attempt = StageAttempt(
         stage,
         [corpus.as_input() for corpus in corpora],

@@ -119,21 +119,6 @@ class _HashingFile:
         self._sink.write(data)
         return len(data)
 
-    def tell(self) -> int:
-        return self.bytes
-
-    def flush(self) -> None:
-        self._sink.flush()
-
-    def writable(self) -> bool:
-        return True
-
-    def readable(self) -> bool:
-        return False
-
-    def seekable(self) -> bool:
-        return False
-
     def close(self) -> None:
         """Left open for :meth:`finish`, which syncs before it closes."""
 

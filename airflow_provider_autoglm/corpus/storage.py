@@ -14,6 +14,9 @@ from fsspec.implementations.local import LocalFileSystem
 from airflow_provider_autoglm.exceptions import StorageError, StorageNotSupportedError
 from airflow_provider_autoglm.settings.base import refuse_userinfo
 
+UNFINISHED_PREFIX = ".writing-"
+"""Names of files that are being written begin like this, beside the place they take when they are whole."""
+
 
 @dataclass(frozen=True)
 class Storage:
@@ -159,7 +162,7 @@ def _errors(action: str, uri: str) -> Iterator[None]:
 @contextmanager
 def _temporary_beside(path: str, data: bytes) -> Iterator[str]:
     """A complete file in the folder of ``path``, readable by whom the umask lets; it is gone afterwards."""
-    temporary = os.path.join(os.path.dirname(path), f".writing-{secrets.token_hex(8)}")
+    temporary = os.path.join(os.path.dirname(path), f"{UNFINISHED_PREFIX}{secrets.token_hex(8)}")
     try:
         with open(temporary, "xb") as file:
             file.write(data)

@@ -30,6 +30,7 @@ from airflow_provider_autoglm.exceptions import (
     CorpusExistsError,
     InvalidFragmentError,
     PartChangedError,
+    SettingsError,
     ShardDamagedError,
     ShardMissingError,
     StorageError,
@@ -158,8 +159,13 @@ class Corpus:
 def open_sources(
     source: str | Sequence[str], *, storage: Storage | None = None, verify: bool = True
 ) -> tuple[Corpus, ...]:
-    """The corpora of one URI or a list of them, checked as :meth:`Corpus.open` does."""
+    """The corpora of one URI or a list of them, checked as :meth:`Corpus.open` does.
+
+    :raises SettingsError: if the list is empty.
+    """
     uris = [source] if isinstance(source, str) else list(source)
+    if not uris:
+        raise SettingsError(["source: name at least one corpus"])
     return tuple(Corpus.open(uri, storage=storage, verify=verify) for uri in uris)
 
 

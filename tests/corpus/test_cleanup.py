@@ -50,6 +50,7 @@ def test_only_shards_without_name_and_older_than_a_week_are_deleted(
         orphan(tmp_path / "source" / "dead-00000.parquet"),
         orphan(destination / "part=001" / "rejected" / "dead-00000.parquet"),
         orphan(tmp_path / "runs" / "killed" / "dead-00000.parquet"),
+        orphan(tmp_path / "runs" / "killed" / ".writing-0123456789abcdef"),
     ]
     age(*old)
     kept = [orphan(tmp_path / "source" / "alive-00000.parquet"), tmp_path / "source" / "notes.txt"]

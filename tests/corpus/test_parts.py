@@ -11,7 +11,12 @@ from airflow_provider_autoglm.corpus.manifest import Input
 from airflow_provider_autoglm.corpus.parts import join_corpora, split_corpus, stage_folder, whole_corpus
 from airflow_provider_autoglm.corpus.stage import Provenance
 from airflow_provider_autoglm.corpus.store import Corpus, write_corpus
-from airflow_provider_autoglm.exceptions import CorpusNotCommittedError, PartChangedError, ShardDamagedError
+from airflow_provider_autoglm.exceptions import (
+    CorpusNotCommittedError,
+    PartChangedError,
+    SettingsError,
+    ShardDamagedError,
+)
 from airflow_provider_autoglm.settings import CleanSettings
 from tests.corpus.conftest import WriteDocuments, documents
 
@@ -142,10 +147,9 @@ def test_parts_may_lie_elsewhere(write_documents: WriteDocuments, tmp_path: Path
     )
 
 
-def test_joining_nothing_is_an_empty_corpus(tmp_path: Path) -> None:
-    joined = join_corpora([], str(tmp_path / "joined"), stage="clean")
-
-    assert Corpus.open(joined.uri).rows == 0
+def test_joining_nothing_is_a_mistake(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="name at least one corpus"):
+        join_corpora([], str(tmp_path / "joined"), stage="clean")
 
 
 def test_a_part_knows_its_stage_and_its_source() -> None:
