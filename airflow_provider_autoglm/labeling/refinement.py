@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import heapq
 import logging
 import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from airflow_provider_autoglm.corpus.manifest import digest_of
@@ -46,17 +48,17 @@ def refine_on_corpus(
     *,
     storage: Storage | None = None,
 ) -> EmbeddingLabeler:
-    """``labeler`` refined on the first ``refine_texts`` texts of the whole corpus, also where ``source`` is a part.
+    """``labeler`` refined on ``refine_texts`` texts of the whole corpus, also where ``source`` is a part.
 
     The prototypes are kept beside the stage's corpus; the first task to finish them decides for all parts and
     retries, so that all label alike.
 
-    :raises MissingColumnsError: if a corpus has no column ``text``.
+    :raises MissingColumnsError: if a corpus lacks ``doc_id`` or ``text``.
     :raises StorageError: if the kept prototypes cannot be read.
     """
     storage = storage or Storage.local()
     sources = [source] if isinstance(source, str) else source
-    # The task verifies the shards of its own part; the first texts of the whole are only read.
+    # The task verifies the shards of its own part; the sampled texts of the whole are only read.
     whole = open_sources(list(dict.fromkeys(map(whole_corpus, sources))), storage=storage, verify=False)
     work = digest_of([corpus.digest for corpus in whole], settings.model_dump(mode="json"))
     uri = f"{stage_folder(destination)}/_prototypes/{work}.json"
@@ -90,7 +92,7 @@ def refined(labeler: EmbeddingLabeler, vectors: Vectors) -> Vectors:
 def _computed(labeler: EmbeddingLabeler, corpora: Sequence[Corpus], max_texts: int) -> _Prototypes:
     encoder = labeler.encoder
     found = [np.zeros((0, encoder.dimensions), np.float32)]
-    for texts in _first_texts(corpora, max_texts):
+    for texts in _sampled_texts(corpora, max_texts):
         vectors, failed = isolate_failures(encoder.encode, texts, encoder.dimensions)
         found.append(vectors[~failed & np.isfinite(vectors).all(axis=1)])
     vectors = np.concatenate(found)
@@ -98,16 +100,20 @@ def _computed(labeler: EmbeddingLabeler, corpora: Sequence[Corpus], max_texts: i
     return _Prototypes(names=labeler.names, texts=len(vectors), vectors=refined(labeler, vectors).tolist())
 
 
-def _first_texts(corpora: Sequence[Corpus], max_texts: int) -> Iterator[list[str]]:
-    left = max_texts
+def _sampled_texts(corpora: Sequence[Corpus], max_texts: int) -> Iterator[list[str]]:
+    """The texts with the smallest ``doc_id``: a hash, so they are spread evenly over sources and labels."""
+    ids = (doc_id for table in _tables(corpora, ["doc_id"]) for doc_id in table["doc_id"].to_pylist() if doc_id)
+    sample = set(heapq.nsmallest(max_texts, ids))
+    for table in _tables(corpora, ["doc_id", "text"]):
+        rows = zip(table["doc_id"].to_pylist(), texts_of(table), strict=True)
+        yield [text for doc_id, text in rows if doc_id in sample and text is not None]
+
+
+def _tables(corpora: Sequence[Corpus], columns: Sequence[str]) -> Iterator[pa.Table]:
     for corpus in corpora:
-        for table in corpus.iter_tables(["text"]):
-            require_columns(corpus.uri, table, ["text"])
-            texts = [text for text in texts_of(table) if text is not None][:left]
-            left -= len(texts)
-            yield texts
-            if left == 0:
-                return
+        for table in corpus.iter_tables(columns):
+            require_columns(corpus.uri, table, columns)
+            yield table
 
 
 def _read(uri: str, storage: Storage) -> _Prototypes | None:

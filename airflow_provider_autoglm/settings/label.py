@@ -36,7 +36,10 @@ class LabelSettings(Settings):
         default=True, description="Move each label's description to the mean of its confident texts, once."
     )
     refine_texts: int = Field(
-        default=2_000, ge=1, le=100_000, description="Texts of the corpus that the refinement looks at."
+        default=1_000,
+        ge=1,
+        le=100_000,
+        description="Texts, drawn evenly from the corpus, that the refinement looks at.",
     )
     temperature: float = Field(
         default=0.06, gt=0, le=10, description="Temperature of the softmax over cosine similarities."

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from airflow_provider_autoglm.corpus.schema import document_id
 from airflow_provider_autoglm.exceptions import StorageError
 from airflow_provider_autoglm.labeling import models
 from airflow_provider_autoglm.labeling.embedding import EmbeddingLabeler
@@ -44,13 +45,14 @@ def test_refining_a_bare_name_makes_right_labels_surer() -> None:
     assert (after.argmax(axis=1) == truth).mean() >= (before.argmax(axis=1) == truth).mean()
 
 
-def test_only_the_first_texts_are_looked_at(
+def test_a_sample_is_looked_at_that_does_not_depend_on_the_order_of_the_texts(
     labeler: EmbeddingLabeler, write_source: Callable[..., str], tmp_path: Path
 ) -> None:
-    source = write_source(rows_of_a_shard=7)
+    source = write_source(TEXTS[::-1], rows_of_a_shard=7)
     settings = settings_with(refine_texts=10)
     moved = refine_on_corpus(labeler, source, f"{tmp_path}/label", settings)
-    expected = refined(labeler, labeler.encoder.encode(TEXTS[:10]))
+    drawn = sorted(TEXTS, key=lambda text: document_id("documents", text))[:10]
+    expected = refined(labeler, labeler.encoder.encode(drawn))
     np.testing.assert_allclose(moved.prototypes, expected, atol=1e-5)
 
 
