@@ -17,7 +17,9 @@ _ARG_DESTINATION = Arg(
 )
 _ARG_OVERWRITE = Arg(("--overwrite",), help="Replace DAG files that differ from the templates", action="store_true")
 _ARG_PIPELINE = Arg(("pipeline",), help="Name of the pipeline", type=str)
-_ARG_ROOT = Arg(("--root",), help="Folder URI of all corpora; default [autoglm] root", type=str, default="")
+_ARG_ROOT = Arg(
+    ("--root",), help="Folder URI of all corpora; default: root in the section autoglm", type=str, default=""
+)
 _ARG_STORAGE = Arg(("--storage-conn-id",), help="Airflow connection for the root", type=str, default="")
 
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+_RECOMPUTE = (
+    "clear the task that wrote it to compute it again; a dataset version is withdrawn by deleting its _manifest.json"
+)
+
 
 class AutoGLMError(Exception):
     """Base of all errors raised here. ``retry_can_help`` tells Airflow whether another attempt makes sense."""
@@ -76,10 +80,10 @@ class CorpusNotCommittedError(CorpusError):
 
 
 class DamagedManifestError(CorpusError):
-    """The manifest cannot be read. Fatal: run the stage again with force_stages."""
+    """The manifest cannot be read. Fatal: clear the task that wrote the corpus, it computes it again."""
 
     def __init__(self, uri: str, cause: object) -> None:
-        super().__init__(uri, f"the manifest cannot be read: {cause}; recompute the stage with force_stages")
+        super().__init__(uri, f"the manifest cannot be read: {cause}; {_RECOMPUTE}")
 
 
 class ShardMissingError(CorpusError):
@@ -87,7 +91,7 @@ class ShardMissingError(CorpusError):
 
     def __init__(self, uri: str, shard: str) -> None:
         self.shard = shard
-        super().__init__(uri, f"shard {shard} is missing; recompute the stage with force_stages")
+        super().__init__(uri, f"shard {shard} is missing; {_RECOMPUTE}")
 
 
 class ShardDamagedError(CorpusError):
@@ -96,7 +100,7 @@ class ShardDamagedError(CorpusError):
     def __init__(self, uri: str, shard: str, detail: str) -> None:
         self.shard = shard
         self.detail = detail
-        super().__init__(uri, f"shard {shard} is damaged: {detail}; recompute the stage with force_stages")
+        super().__init__(uri, f"shard {shard} is damaged: {detail}; {_RECOMPUTE}")
 
 
 class PartChangedError(CorpusError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field
 
@@ -90,5 +91,8 @@ def _children(corpora: Mapping[str, str], storage: Storage) -> Iterator[ChildRec
 
 
 def _name(uri: str) -> str:
-    """A short name for an input: its last two folders."""
-    return "/".join(uri.rstrip("/").split("/")[-2:])
+    """A short name for an input: the host of a site, the version of a dataset, else the stage or the file."""
+    if uri.startswith(("http://", "https://")):
+        return urlsplit(uri).netloc
+    folder, _, name = uri.rstrip("/").rpartition("/")
+    return f"datasets/{name}" if folder.endswith("/datasets") else name

@@ -16,8 +16,24 @@ from airflow_provider_autoglm.corpus.storage import Storage
 from airflow_provider_autoglm.exceptions import StorageError
 
 MAX_SHARD_BYTES = 64 * 1024 * 1024
+MISSING = "missing"
+_HASH_BLOCK_BYTES = 1024 * 1024
 ROWS_OF_A_GROUP = 1_000
 """Rows of a Parquet row group, the unit a stage reads and holds."""
+
+
+def damage_of(shard: Shard, uri: str, storage: Storage) -> str | None:
+    """What is wrong with the file at ``uri``, compared with what was written: presence, size, SHA-256."""
+    size = storage.size(uri)
+    if size is None:
+        return MISSING
+    if size != shard.bytes:
+        return f"{size} bytes instead of {shard.bytes}"
+    digest = hashlib.sha256()
+    with storage.open(uri) as file:
+        while block := file.read(_HASH_BLOCK_BYTES):
+            digest.update(block)
+    return None if digest.hexdigest() == shard.sha256 else "its content was altered"
 
 
 class ShardWriter:

@@ -30,9 +30,9 @@ from airflow_provider_autoglm.corpus.manifest import (
 )
 from airflow_provider_autoglm.corpus.result import Progress, ProgressCallback, StageResult
 from airflow_provider_autoglm.corpus.schema import set_column
-from airflow_provider_autoglm.corpus.shards import MAX_SHARD_BYTES, ShardWriter
+from airflow_provider_autoglm.corpus.shards import MAX_SHARD_BYTES, ShardWriter, damage_of
 from airflow_provider_autoglm.corpus.storage import Storage, as_uri
-from airflow_provider_autoglm.exceptions import TooManyRejectedError
+from airflow_provider_autoglm.exceptions import DamagedManifestError, TooManyRejectedError
 
 log = logging.getLogger(__name__)
 
@@ -54,8 +54,8 @@ def new_attempt_id() -> str:
 class StageAttempt:
     """Collects one corpus and commits it.
 
-    ``committed`` is the manifest that is already there for the same inputs and settings (None when recomputing is
-    forced): a stage returns :meth:`reused_result` then. ``generation`` is the one this attempt would commit.
+    ``committed`` is the manifest that is already there, whole, for the same inputs and settings (None when recomputing
+    is forced): a stage returns :meth:`reused_result` then. ``generation`` is the one this attempt would commit.
     """
 
     def __init__(
@@ -87,15 +87,8 @@ class StageAttempt:
         self._parts: list[Part] = []
         self._adopted: dict[str, list[Shard]] = {"": [], "rejected/": [], "removed/": []}
         self._writers = {prefix: self.writer(prefix) for prefix in self._adopted}
-        self.committed: Manifest | None = None
-        if self._provenance.force:
-            # Recomputing is also the way out of a damaged manifest, so none is read here.
-            generation = newest_generation(self.uri, self.storage)
-        else:
-            newest, generation = find_manifest(self.uri, self.storage)
-            if newest is not None and newest.matches(self.inputs, self.settings_digest):
-                self.committed = newest
-        self.generation = generation + 1
+        self.committed = None if self._provenance.force else self._reusable()
+        self.generation = newest_generation(self.uri, self.storage) + 1
 
     def writer(self, prefix: str = "", *, max_shard_bytes: int = MAX_SHARD_BYTES) -> ShardWriter:
         """A writer of further shards of this attempt, e.g. under names that begin with ``data/train-``."""
@@ -224,6 +217,22 @@ class StageAttempt:
         assert manifest is not None
         log.info("%s: %s is already committed for these inputs and settings, nothing to do", self.stage, self.uri)
         return result_of(self.uri, manifest, reused=True)
+
+    def _reusable(self) -> Manifest | None:
+        """The committed manifest, if it is of the same work and whole: what is damaged is computed again."""
+        try:
+            newest, _ = find_manifest(self.uri, self.storage)
+        except DamagedManifestError as error:
+            log.warning("%s: %s; computing it again", self.stage, error)
+            return None
+        if newest is None or not newest.matches(self.inputs, self.settings_digest):
+            return None
+        for shard in (*newest.shards, *newest.rejected, *newest.removed):
+            damage = damage_of(shard, f"{self.uri}/{shard.name}", self.storage)
+            if damage is not None:
+                log.warning("%s: shard %s is damaged (%s); computing it again", self.stage, shard.name, damage)
+                return None
+        return newest
 
     def _manifest(self, metrics: Mapping[str, float], dataset: Mapping[str, Any] | None) -> Manifest:
         seconds = time.monotonic() - self._started

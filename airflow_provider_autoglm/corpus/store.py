@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -23,7 +22,7 @@ from airflow_provider_autoglm.corpus.manifest import (
 )
 from airflow_provider_autoglm.corpus.result import ProgressCallback, StageResult
 from airflow_provider_autoglm.corpus.schema import DOCUMENT_SCHEMA
-from airflow_provider_autoglm.corpus.shards import MAX_SHARD_BYTES
+from airflow_provider_autoglm.corpus.shards import MAX_SHARD_BYTES, MISSING, damage_of
 from airflow_provider_autoglm.corpus.stage import Provenance, StageAttempt
 from airflow_provider_autoglm.corpus.storage import Storage, as_uri
 from airflow_provider_autoglm.exceptions import (
@@ -38,7 +37,6 @@ from airflow_provider_autoglm.exceptions import (
 
 Kind = Literal["shards", "rejected", "removed"]
 _FRAGMENT = re.compile(r"shards=(\d+)-(\d+)")
-_HASH_BLOCK_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -146,14 +144,11 @@ class Corpus:
     def verify(self) -> None:
         """Compare the selected shards with the manifest; see :meth:`open` for what is raised."""
         for stored in self.shards:
-            size = self.storage.size(stored.uri)
-            if size is None:
+            damage = damage_of(stored.shard, stored.uri, self.storage)
+            if damage == MISSING:
                 raise ShardMissingError(stored.corpus_uri, stored.shard.name)
-            if size != stored.shard.bytes:
-                detail = f"{size} bytes instead of {stored.shard.bytes}"
-                raise ShardDamagedError(stored.corpus_uri, stored.shard.name, detail)
-            if _sha256_of(self.storage, stored.uri) != stored.shard.sha256:
-                raise ShardDamagedError(stored.corpus_uri, stored.shard.name, "its content was altered")
+            if damage is not None:
+                raise ShardDamagedError(stored.corpus_uri, stored.shard.name, damage)
 
 
 def open_sources(
@@ -226,14 +221,6 @@ def _selected(uri: str, fragment: str, shards: tuple[StoredShard, ...]) -> tuple
     if not first <= last < len(shards):
         raise InvalidFragmentError(uri, fragment)
     return shards[first : last + 1]
-
-
-def _sha256_of(storage: Storage, uri: str) -> str:
-    digest = hashlib.sha256()
-    with storage.open(uri) as file:
-        while block := file.read(_HASH_BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def work_digest(inputs: Iterable[Input], settings_digest: str) -> str:

@@ -24,8 +24,12 @@ _UNAUTHENTICATED = {"UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED"}
 _REFUSED_STATUS = {401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED"}
 
 
-def limit_retries() -> None:
-    """Let a lost server cost seconds, not MLflow's four minutes of retries, unless the user has set otherwise."""
+def set_client_defaults() -> None:
+    """Let a lost server cost seconds, not MLflow's four minutes of retries, and keep its own lines out of task logs.
+
+    What the user has set stays.
+    """
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1")
 

@@ -19,7 +19,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from airflow_provider_autoglm.exceptions import TrackingUnavailableError
 from airflow_provider_autoglm.tracking import values
-from airflow_provider_autoglm.tracking.server import SERVER_ERRORS, check_reachable, explain, limit_retries
+from airflow_provider_autoglm.tracking.server import SERVER_ERRORS, check_reachable, explain, set_client_defaults
 
 RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
 
@@ -29,6 +29,8 @@ _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 
 _ROLE = "autoglm.role"
+_EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
+"""Without a kind MLflow's UI opens the experiment on its pages for language-model applications."""
 _SETTINGS_DIGEST = "autoglm.settings_digest"
 _OUTPUT_DIGEST = "autoglm.output_digest"
 _DATASET_VERSION = "autoglm.dataset_version"
@@ -100,7 +102,7 @@ class Tracker:
     """
 
     def __init__(self, client: MlflowClient, experiment: str, *, required: bool = False) -> None:
-        limit_retries()
+        set_client_defaults()
         self.client = client
         self.experiment = experiment
         self.required = required
@@ -117,7 +119,7 @@ class Tracker:
     ) -> str:
         """Find or create the run of a DAG run, set it running, and keep ``settings`` as its artifact."""
         more = {"airflow.logical_date": logical_date, _SETTINGS_DIGEST: settings_digest}
-        run = self._find_or_create(f"{dag_id} {run_id}", _parent_key(dag_id, run_id), more)
+        run = self._find_or_create(run_id, _parent_key(dag_id, run_id), more)
         self._reopen(run, settings, settings_digest)
         return str(run.info.run_id)
 
@@ -216,7 +218,7 @@ class Tracker:
 
     def _create_experiment(self) -> Experiment:
         try:
-            return self.client.get_experiment(self.client.create_experiment(self.experiment))
+            return self.client.get_experiment(self.client.create_experiment(self.experiment, tags=_EXPERIMENT_TAGS))
         except MlflowException as error:
             found = self.client.get_experiment_by_name(self.experiment)
             if error.error_code != "RESOURCE_ALREADY_EXISTS" or found is None:

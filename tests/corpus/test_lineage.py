@@ -14,7 +14,7 @@ from airflow_provider_autoglm.corpus.lineage import (
     log_finished_run,
     stage_record,
 )
-from airflow_provider_autoglm.corpus.manifest import digest_of
+from airflow_provider_autoglm.corpus.manifest import Input, digest_of
 from airflow_provider_autoglm.corpus.parts import join_corpora, split_corpus
 from airflow_provider_autoglm.corpus.publish import publish
 from airflow_provider_autoglm.corpus.storage import Storage
@@ -66,8 +66,7 @@ def test_lineage_looks_through_the_parts_of_a_mapped_stage(write_documents: Writ
 
     record = stage_record(joined.uri, Corpus.open(joined.uri).manifest)
 
-    name = "/".join(source.split("/")[-2:])
-    assert record.inputs == (LoggedInput(name, source, Corpus.open(source).digest),)
+    assert record.inputs == (LoggedInput("source", source, Corpus.open(source).digest),)
     assert (record.stage, record.uri, record.digest) == ("clean", joined.uri, joined.digest)
     assert record.counters == {"rows_in": 40, "rows_out": 40, "rejected": 0, "removed": 0, "unchanged": 0}
     assert "duration_s" in record.metrics
@@ -103,3 +102,18 @@ def test_while_mlflow_is_away_a_finished_run_is_not_logged_and_says_so(
     finished = finished_run(tmp_path, corpora={"crawl": write_documents(3), "clean": f"{tmp_path}/not/there"})
 
     assert log_finished_run(tracker, finished, STORAGE) is None
+
+
+@pytest.mark.parametrize(
+    ("uri", "name"),
+    [
+        ("https://docs.example.org:8443/start", "docs.example.org:8443"),
+        ("file:///data/default/datasets/v3", "datasets/v3"),
+        ("file:///data/default/runs/manual__2026/crawl", "crawl"),
+        ("file:///data/tickets.parquet", "tickets.parquet"),
+    ],
+)
+def test_inputs_have_short_names_in_mlflow(write_documents: WriteDocuments, uri: str, name: str) -> None:
+    manifest = Corpus.open(write_documents(1)).manifest
+    read = manifest.model_copy(update={"origins": (Input(uri=uri, digest="d"),)})
+    assert [item.name for item in stage_record("file:///x", read).inputs] == [name]

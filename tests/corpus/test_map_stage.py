@@ -10,8 +10,8 @@ from airflow_provider_autoglm.corpus.documents import Admitted
 from airflow_provider_autoglm.corpus.map_stage import Transform, run_map_stage
 from airflow_provider_autoglm.corpus.result import StageResult
 from airflow_provider_autoglm.corpus.stage import Provenance
-from airflow_provider_autoglm.corpus.store import Corpus
-from airflow_provider_autoglm.exceptions import MissingColumnsError, ShardDamagedError
+from airflow_provider_autoglm.corpus.store import Corpus, Kind
+from airflow_provider_autoglm.exceptions import DamagedManifestError, MissingColumnsError, ShardDamagedError
 from airflow_provider_autoglm.settings import CleanSettings
 from tests.corpus.conftest import WriteDocuments, at_once, documents, killed_after_shards
 
@@ -177,3 +177,35 @@ def test_a_damaged_source_is_refused_before_anything_is_written(
     with pytest.raises(ShardDamagedError):
         clean(source, str(tmp_path / "cleaned"), SETTINGS)
     assert not (tmp_path / "cleaned").exists()
+
+
+@pytest.mark.parametrize("kind", ["shards", "rejected"])
+def test_a_corpus_that_was_damaged_after_its_commit_is_computed_again(
+    write_documents: WriteDocuments, tmp_path: Path, kind: Kind
+) -> None:
+    source, destination = write_documents(30), str(tmp_path / "clean")
+    first = clean(source, destination, SETTINGS)
+    damaged = Path(Corpus.open(destination).stored(kind)[0].uri.removeprefix("file://"))
+    content = bytearray(damaged.read_bytes())
+    content[len(content) // 2] ^= 1
+    damaged.write_bytes(content)
+
+    again = clean(source, destination, SETTINGS)
+
+    assert not again.reused
+    assert again.digest == first.digest
+    assert Corpus.open(destination).to_table(kind=kind).num_rows > 0
+    assert clean(source, destination, SETTINGS).reused
+
+
+def test_a_corpus_whose_manifest_cannot_be_read_is_computed_again(
+    write_documents: WriteDocuments, tmp_path: Path
+) -> None:
+    source, destination = write_documents(30), str(tmp_path / "clean")
+    first = clean(source, destination, SETTINGS)
+    (tmp_path / "clean" / "_manifest.json").write_text("{")
+    with pytest.raises(DamagedManifestError, match="clear the task that wrote it"):
+        Corpus.open(destination)
+
+    assert clean(source, destination, SETTINGS).digest == first.digest
+    assert Corpus.open(destination).rows == first.rows_out
