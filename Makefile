@@ -35,7 +35,7 @@ bench: setup  ## Ratios against peers, measured in one run
 	$(BIN)/python -m benchmarks
 
 demo: $(VENV)/.demo  ## Crawl, clean, de-duplicate, label and publish under a real Airflow (SITE=https://… EXIT=1)
-	@SITE='$(SITE)' EXIT='$(EXIT)' $(BIN)/python -m demo
+	@SITE='$(SITE)' EXIT='$(EXIT)' exec $(BIN)/python -m demo --with-parent
 
 docs: setup  ## Write the generated reference
 	$(BIN)/python -m airflow_provider_autoglm.settings.reference

@@ -14,6 +14,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -154,8 +155,10 @@ def main() -> int:
     arguments = _arguments()
     if arguments.with_parent:
         _end_with_parent()
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _leave)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job starts with it ignored
+    signal.signal(signal.SIGTERM, _leave)
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup
+        signal.signal(signal.SIGHUP, _leave)
     folder = arguments.folder.resolve()
     try:
         if arguments.site:
@@ -188,7 +191,8 @@ def _run(demo: Demo, *, stay: bool) -> int:
         status = 1 if problems else 0
     if stay:
         print("\nAirflow and MLflow stay up until Ctrl-C.", flush=True)
-        _wait_for_the_end(demo.processes.check)
+        with suppress(KeyboardInterrupt):
+            _wait_for_the_end(demo.processes.check)
     demo.say("stopping")
     return status
 

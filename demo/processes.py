@@ -15,7 +15,7 @@ from typing import Self
 from demo import watchdog
 from demo.ports import HOST, is_served_by
 
-_STOP_LIMIT_S = 20.0
+_STOP_LIMIT_S = 15.0
 _LINES_OF_A_TAIL = 30
 _REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -144,10 +144,11 @@ class Processes:
         _end([self._running.pop(name) for name in names])
 
     def stop(self) -> None:
-        """SIGTERM to each process, servers last; what has not ended after 20 s is killed."""
+        """SIGTERM to each process, servers last; what has not ended after 15 s is killed, with all it started."""
         _end([process for name, process in self._running.items() if name not in self._servers])
         _end([process for name, process in self._running.items() if name in self._servers])
         self._running.clear()
+        watchdog.end_marked(self.marker, grace_s=0)
         assert self._watchdog.stdin is not None
         self._watchdog.stdin.close()
         self._watchdog.wait()

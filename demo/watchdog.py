@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 MARKER = "AUTOGLM_STACK_ID"
-GRACE_S = 12.0
+_GRACE_S = 12.0
 _LOOK_AGAIN_S = 0.2
 
 
@@ -29,10 +29,10 @@ def marked_processes(marker: str) -> list[int]:
     return found
 
 
-def end_marked(marker: str) -> None:
-    """SIGTERM to every marked process, SIGKILL after ``GRACE_S`` to what is left, until nothing is."""
+def end_marked(marker: str, *, grace_s: float) -> None:
+    """SIGTERM to every marked process, SIGKILL after ``grace_s`` seconds to what is left, until nothing is."""
     asked: set[int] = set()
-    give_up_at = time.monotonic() + GRACE_S
+    give_up_at = time.monotonic() + grace_s
     while processes := marked_processes(marker):
         is_late = time.monotonic() > give_up_at
         for process in processes:
@@ -48,7 +48,7 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)
     while sys.stdin.buffer.read(1):
         pass
-    end_marked(sys.argv[1])
+    end_marked(sys.argv[1], grace_s=_GRACE_S)
 
 
 if __name__ == "__main__":

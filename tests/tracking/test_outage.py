@@ -139,7 +139,7 @@ def test_when_the_server_is_back_the_catch_up_logs_the_whole_run(
     parent = catch_up_the_run(Tracker(client, experiment))
 
     runs = {run.info.run_name: run for run in runs_of(client, experiment)}
-    assert runs.keys() == {"autoglm_dataset_default manual__2026-11-01T00:00:00+00:00", "clean", "label"}
+    assert runs.keys() == {"manual__2026-11-01T00:00:00+00:00", "clean", "label"}
     assert client.get_run(parent).info.status == "FAILED"
     assert runs["clean"].info.status == "FINISHED"
     assert runs["clean"].data.metrics["rows_out"] == 7
