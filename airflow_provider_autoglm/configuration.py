@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,12 +12,16 @@ from airflow.sdk import Param
 from airflow.sdk.configuration import conf
 from pydantic.fields import FieldInfo
 
+from airflow_provider_autoglm.exceptions import SettingsError
 from airflow_provider_autoglm.get_provider_info import CONFIG_SECTION, config_default
 from airflow_provider_autoglm.settings import PipelineSettings, Settings
+from airflow_provider_autoglm.settings.run import PIPELINE_NAME
 
 _JSON_TYPES = {bool: "boolean", int: "integer", float: "number", str: "string"}
 _BOUNDS = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}
 _NOT_IN_THE_FORM = ("tracking",)
+_PIPELINE = re.compile(PIPELINE_NAME)
+_RECOMPUTED_STAGES = ("crawl", "clean", "dedupe", "label")
 
 
 def option(name: str) -> str:
@@ -25,8 +30,17 @@ def option(name: str) -> str:
 
 
 def pipelines() -> list[str]:
-    """The names of the pipelines; each DAG file builds one DAG for each."""
-    return [name.strip() for name in option("pipelines").split(",") if name.strip()]
+    """The names of the pipelines; each DAG file builds one DAG for each.
+
+    :raises SettingsError: if one cannot be part of a DAG's id and of a path.
+    """
+    names = [name.strip() for name in option("pipelines").split(",") if name.strip()]
+    for name in names:
+        if not _PIPELINE.match(name):
+            raise SettingsError(
+                [f"[autoglm] pipelines: {name!r} is no name; letters, digits, '_', '-' and, not in front, '.' are"]
+            )
+    return names
 
 
 def root() -> str:
@@ -64,9 +78,10 @@ def force_stages_param() -> Param:
     return Param(
         default=None,
         type=["null", "array"],
-        items={"type": "string"},
+        items={"type": "string", "enum": list(_RECOMPUTED_STAGES)},
         title="force_stages",
-        description="Stages that recompute although their corpus is committed, one a line.",
+        description=f"Stages that recompute although their corpus is committed, one a line: "
+        f"{', '.join(_RECOMPUTED_STAGES)}.",
         section="Run",
     )
 

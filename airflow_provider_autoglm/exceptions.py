@@ -255,6 +255,17 @@ class EmptyClassError(AutoGLMError):
         super().__init__(f"too few rows for {short}; publish.min_class_rows = {minimum}")
 
 
+class EmptyDatasetError(AutoGLMError):
+    """There is no labelled row to make a first version of. Fatal: look at what the stages before put aside."""
+
+    def __init__(self, destination: str) -> None:
+        self.destination = destination
+        super().__init__(
+            f"no labelled row for the first version in {destination}; look at the rejected rows of the stages before, "
+            "and at label.min_score"
+        )
+
+
 class SplitLeakageError(AutoGLMError):
     """One cluster of near duplicates would lie in two splits. Fatal: the input was changed by hand."""
 

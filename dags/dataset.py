@@ -60,7 +60,7 @@ def build(pipeline: str) -> DAG:
         join_label = JoinCorpusOperator(task_id="join_label", stage="label", sources=label.output, run=run)
 
         publish = PublishDatasetOperator(
-            task_id="publish", pipeline=pipeline, source=join_label.output, settings=settings["publish"], run=run
+            task_id="publish", pipeline=pipeline, sources=join_label.output, settings=settings["publish"], run=run
         )
 
         stages = [crawl, join_clean, dedupe, join_label, publish]

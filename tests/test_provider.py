@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -16,7 +17,8 @@ import airflow
 import jsonschema
 import pytest
 
-from airflow_provider_autoglm import __version__, assets
+from airflow_provider_autoglm import __version__, assets, configuration
+from airflow_provider_autoglm.exceptions import SettingsError
 from airflow_provider_autoglm.get_provider_info import get_provider_info
 from tests.conftest import REPOSITORY
 
@@ -86,6 +88,16 @@ def test_one_dag_is_built_for_each_pipeline() -> None:
         env={**os.environ, "AIRFLOW__AUTOGLM__PIPELINES": "news, support"},
     )
     assert done.stdout.strip().endswith("['autoglm_dataset_news', 'autoglm_dataset_support']")
+
+
+@pytest.mark.parametrize("name", ["customer support", "..", "a/b", "новости"])
+def test_a_pipeline_name_that_can_be_no_dag_id_or_folder_is_refused_when_the_file_is_parsed(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("AIRFLOW__AUTOGLM__PIPELINES", f"news,{name}")
+
+    with pytest.raises(SettingsError, match=rf"\[autoglm\] pipelines: '{re.escape(name)}' is no name"):
+        configuration.pipelines()
 
 
 _EXAMPLE_BUNDLES = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 
@@ -9,7 +10,8 @@ from airflow_provider_autoglm.corpus.manifest import Manifest, manifest_uri, new
 from airflow_provider_autoglm.corpus.storage import UNFINISHED_PREFIX, Storage, as_uri
 
 ATTEMPT_EXPIRES_AFTER_S = 7 * 24 * 3600.0
-_SHARD = ".parquet"
+# Only what an attempt has named itself: a Parquet file that somebody put here is theirs.
+_SHARD = re.compile(r"\d{8}T\d{6}-[0-9a-f]{8}(-web)?-\d{5}\.parquet$")
 _UNFINISHED = f"/{UNFINISHED_PREFIX}"
 
 
@@ -40,7 +42,7 @@ def _walk(folder: str, storage: Storage, oldest: float, named: set[str], shards:
         own = (*manifest.shards, *manifest.rejected, *manifest.removed)
         named.update(f"{folder}/{shard.name}" for shard in own)
     for uri in storage.list(folder):
-        if uri.endswith(_SHARD) or _UNFINISHED in uri:
+        if _SHARD.search(uri) or _UNFINISHED in uri:
             shards.append(uri)
         elif storage.is_folder(uri):
             _walk(uri, storage, oldest, named, shards)

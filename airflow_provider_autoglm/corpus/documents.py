@@ -7,7 +7,13 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from airflow_provider_autoglm.corpus.schema import DOCUMENT_SCHEMA, document_id, require_columns, set_column
+from airflow_provider_autoglm.corpus.schema import (
+    DOCUMENT_SCHEMA,
+    LABEL_COLUMNS,
+    document_id,
+    require_columns,
+    set_column,
+)
 from airflow_provider_autoglm.exceptions import UnusableColumnError
 
 
@@ -25,7 +31,7 @@ def admit_documents(table: pa.Table, *, uri: str, source: str) -> Admitted:
     ``source`` fills the column of that name where it is absent; ``uri`` names the table in errors.
 
     :raises MissingColumnsError: if there is no column ``text``.
-    :raises UnusableColumnError: if a document column holds values of another kind.
+    :raises UnusableColumnError: if a document or label column holds values of another kind.
     """
     require_columns(uri, table, ["text"])
     table, invalid = replace_invalid_utf8(table)
@@ -86,7 +92,8 @@ def _with_document_columns(table: pa.Table, uri: str, source: str) -> pa.Table:
     for column in DOCUMENT_SCHEMA:
         if column.name not in table.column_names:
             table = table.append_column(column, pa.nulls(rows, column.type))
-        elif table.schema.field(column.name).type != column.type:
+    for column in (*DOCUMENT_SCHEMA, *LABEL_COLUMNS):
+        if column.name in table.column_names and table.schema.field(column.name).type != column.type:
             table = set_column(table, column.name, _cast(uri, column, table[column.name]))
     table = set_column(table, "doc_id", _document_ids(table))
     others = [name for name in table.column_names if name not in DOCUMENT_SCHEMA.names]

@@ -37,7 +37,7 @@ class Storage:
         :raises StorageNotSupportedError: if the URI is not below ``root``.
         """
         uri = as_uri(uri)
-        if uri != self.root and not uri.startswith(self.root.rstrip("/") + "/"):
+        if uri != self.root and not uri.startswith(self.root if self.root.endswith("/") else f"{self.root}/"):
             raise StorageNotSupportedError(uri, self.root)
         return str(self.filesystem._strip_protocol(uri))
 
@@ -136,6 +136,9 @@ class Storage:
         except FileExistsError as error:
             # Not to be taken for "somebody else was first": what is in the way is no folder.
             raise NotADirectoryError(f"{folder} is not a folder") from error
+        except FileNotFoundError as error:
+            # Nor for "there is no such file yet": /proc and lost mounts refuse folders like this.
+            raise NotADirectoryError(f"the folder {folder} cannot be made") from error
 
 
 def as_uri(location: str) -> str:

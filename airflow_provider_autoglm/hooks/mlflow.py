@@ -92,8 +92,8 @@ class MlflowHook(BaseHook):
 def _tracking_uri(connection: Connection) -> str:
     host = connection.host or ""
     url = refuse_userinfo(host if "://" in host else f"{connection.schema or 'http'}://{host}")
-    parts = urlsplit(url)
-    if not _names_a_server(parts):
+    parts = _server(url)
+    if parts is None:
         raise InvalidConnectionError(
             connection.conn_id, f"host {host!r} is no address of an MLflow server; expected https://host[:port][/path]"
         )
@@ -102,9 +102,12 @@ def _tracking_uri(connection: Connection) -> str:
     return parts.geturl().rstrip("/")
 
 
-def _names_a_server(parts: SplitResult) -> bool:
+def _server(url: str) -> SplitResult | None:
+    """The parts of a server's address; None if it is no such address."""
     try:
+        parts = urlsplit(url)
         parts.port  # noqa: B018 - reading it is what checks it
     except ValueError:
-        return False
-    return parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.query and not parts.fragment
+        return None
+    is_server = parts.scheme in ("http", "https") and parts.hostname and not parts.query and not parts.fragment
+    return parts if is_server else None

@@ -35,5 +35,4 @@ class CrawlOperator(StageOperator):
         """Run the crawl in a child process that ends with this task."""
         from airflow_provider_autoglm.corpus.crawl import crawl
 
-        sources = [Source.model_validate(source) for source in self.sources]
-        return crawl(sources, destination, settings, storage=stage_run.storage, provenance=stage_run.provenance)
+        return crawl(self.sources, destination, settings, storage=stage_run.storage, provenance=stage_run.provenance)

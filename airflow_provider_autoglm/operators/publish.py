@@ -24,20 +24,20 @@ class PublishDatasetOperator(BaseOperator):
     version that stays the newest.
 
     :param pipeline: name of the pipeline; it decides which asset the task updates.
-    :param source: URI of a labelled corpus, or a list of them. Templated.
+    :param sources: URIs of labelled corpora, or one URI. Templated.
     :param settings: :class:`~airflow_provider_autoglm.settings.PublishSettings` or its dict. Templated.
     :param run: what ``load_settings`` returned under ``run``. Templated.
     :param destination: URI of the folder of versions; default ``<root>/<pipeline>/datasets``. Templated.
     """
 
-    template_fields: Sequence[str] = ("source", "settings", "run", "destination")
+    template_fields: Sequence[str] = ("sources", "settings", "run", "destination")
     operator_extra_links = (MlflowRunLink(),)
 
     def __init__(
         self,
         *,
         pipeline: str,
-        source: str | Sequence[str],
+        sources: str | Sequence[str],
         settings: PublishSettings | Mapping[str, Any],
         run: Mapping[str, Any] | None = None,
         destination: str | None = None,
@@ -46,7 +46,7 @@ class PublishDatasetOperator(BaseOperator):
         self.asset = dataset_asset(pipeline)
         super().__init__(**{"outlets": [self.asset], **kwargs})
         self.pipeline = pipeline
-        self.source = source
+        self.sources = sources
         self.settings = settings
         self.run = run
         self.destination = destination
@@ -63,7 +63,7 @@ class PublishDatasetOperator(BaseOperator):
             with StageRun(self, context, run, STAGE, settings.model_dump(mode="json")) as stage_run:
                 folder = self.destination or (run.datasets if run is not None else stage_run.destination(None))
                 dataset = publish(
-                    self.source, folder, settings, storage=stage_run.storage, provenance=stage_run.provenance
+                    self.sources, folder, settings, storage=stage_run.storage, provenance=stage_run.provenance
                 )
                 if dataset.has_news:
                     stage_run.log_corpus(dataset.uri)

@@ -87,7 +87,10 @@ def _with_overrides(values: dict[str, Any], params: Mapping[str, Any]) -> dict[s
     for key, value in params.items():
         stage, dot, name = key.partition(".")
         if dot and value is not None:
-            overridden[stage] = {**overridden.get(stage, {}), name: value}
+            given = overridden.get(stage, {})
+            if not isinstance(given, Mapping):
+                raise SettingsError([f"the trigger form sets {key}, but {stage} is no object in the Variable"])
+            overridden[stage] = {**given, name: value}
     return overridden
 
 
@@ -107,7 +110,7 @@ def _open_run(pipeline: str, settings: PipelineSettings, effective: dict[str, An
             "run_id": dag_run.run_id,
             "logical_date": dag_run.logical_date.isoformat() if dag_run.logical_date else "",
             "root": root,
-            "folder": f"{root}/{pipeline}/runs/{_folder_name(dag_run.run_id)}",
+            "folder": f"{root}/{pipeline}/runs/{folder_name(dag_run.run_id)}",
             "storage_conn_id": settings.storage_conn_id,
             "tracking": settings.tracking,
             "force_stages": tuple(context["params"].get("force_stages") or ()),
@@ -123,8 +126,12 @@ def _open_run(pipeline: str, settings: PipelineSettings, effective: dict[str, An
     return run.model_copy(update={"mlflow_run_id": parent})
 
 
-def _folder_name(run_id: str) -> str:
-    return re.sub(r"[^A-Za-z0-9_.:+-]", "_", run_id)
+def folder_name(run_id: str) -> str:
+    """The run id where it can name a folder; else something like it, with a digest that keeps two runs apart."""
+    from airflow_provider_autoglm.corpus.manifest import digest_of
+
+    name = re.sub(r"^\.|[^A-Za-z0-9_.:+-]", "_", run_id)
+    return name if name == run_id else f"{name}-{digest_of(run_id)[:8]}"
 
 
 def _new_corpus(value: Any) -> str | None:

@@ -14,6 +14,7 @@ from airflow_provider_autoglm.exceptions import SettingsError, UnsafeUriError
 
 # The second form is a key with a slash in it, as object storages hand out: what follows the colon is no port.
 _USERINFO = re.compile(r"(?P<scheme>[a-zA-Z][\w+.-]*://)(?:[^/?#\s]*@|[^/?#@\s:\[]+:(?!\d*(?:[/?#\s\"']|$))[^\s]*@)")
+_USERINFO_WITHOUT_SCHEME = re.compile(r"^['\"]?[^/\s@]+:(?!//)[^\s@]*@")
 _LONGEST_VALUE_SHOWN = 80
 
 
@@ -94,5 +95,5 @@ def _shown(value: object) -> str:
         return "an object"
     if isinstance(value, (list, tuple)):
         return f"a list of {len(value)}"
-    text = redact_userinfo(repr(value))
+    text = _USERINFO_WITHOUT_SCHEME.sub("'***@", redact_userinfo(repr(value)))
     return text if len(text) <= _LONGEST_VALUE_SHOWN else text[:_LONGEST_VALUE_SHOWN] + "…"

@@ -45,7 +45,11 @@ class Source(Settings):
     @field_validator("parquet")
     @classmethod
     def _file_uri(cls, value: str | None) -> str | None:
-        return None if value is None else refuse_userinfo(value)
+        if value is None:
+            return None
+        if not refuse_userinfo(value).startswith("/") and "://" not in value:
+            raise ValueError("must be a URI or an absolute path; the address of a web site begins with https://")
+        return value
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:

@@ -7,11 +7,14 @@ from pydantic import Field
 from airflow_provider_autoglm.settings.base import Settings
 from airflow_provider_autoglm.settings.tracking import TrackingSettings
 
+PIPELINE_NAME = r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$"
+"""What may name a pipeline: it is part of DAG ids and paths."""
+
 
 class RunReference(Settings):
     """References only: where the run writes, where it logs, and what it recomputes."""
 
-    pipeline: str = Field(min_length=1, pattern=r"^[A-Za-z0-9_.-]+$", description="Name of the pipeline.")
+    pipeline: str = Field(min_length=1, pattern=PIPELINE_NAME, description="Name of the pipeline.")
     dag_id: str = Field(description="DAG of the run.")
     run_id: str = Field(description="DAG run.")
     logical_date: str = Field(default="", description="Logical date, ISO 8601; empty for a run without one.")

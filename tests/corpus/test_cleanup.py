@@ -18,6 +18,7 @@ from airflow_provider_autoglm.settings import CleanSettings
 from tests.corpus.conftest import WriteDocuments, documents
 
 LONG_AGO = time.time() - ATTEMPT_EXPIRES_AFTER_S - 60
+DEAD = "20260101T000000-deadbeef-00000.parquet"
 SETTINGS = CleanSettings.parse({"min_chars": 1, "reject": [{"name": "sevens", "pattern": "7 and"}]})
 
 
@@ -47,13 +48,13 @@ def test_only_shards_without_name_and_older_than_a_week_are_deleted(
     join_corpora(parts, str(destination), stage="clean")
     age(*tmp_path.rglob("*.parquet"), *tmp_path.rglob("*.json"))
     old = [
-        orphan(tmp_path / "source" / "dead-00000.parquet"),
-        orphan(destination / "part=001" / "rejected" / "dead-00000.parquet"),
-        orphan(tmp_path / "runs" / "killed" / "dead-00000.parquet"),
+        orphan(tmp_path / "source" / DEAD),
+        orphan(destination / "part=001" / "rejected" / DEAD),
+        orphan(tmp_path / "runs" / "killed" / DEAD),
         orphan(tmp_path / "runs" / "killed" / ".writing-0123456789abcdef"),
     ]
     age(*old)
-    kept = [orphan(tmp_path / "source" / "alive-00000.parquet"), tmp_path / "source" / "notes.txt"]
+    kept = [orphan(tmp_path / "source" / DEAD.replace("dead", "cafe")), tmp_path / "source" / "notes.txt"]
     kept[1].write_text("not ours")
     age(kept[1])
 
@@ -98,13 +99,22 @@ def test_nothing_is_deleted_beside_a_manifest_that_cannot_be_read(
     assert len(list(tmp_path.rglob("*.parquet"))) == 3
 
 
+def test_parquet_files_that_somebody_put_there_are_never_deleted(tmp_path: Path) -> None:
+    theirs = [orphan(tmp_path / "incoming" / name) for name in ("texts.parquet", "part-00000.parquet")]
+    ours = [orphan(tmp_path / f"20260101T000000-deadbeef{lane}-00003.parquet") for lane in ("", "-web")]
+    age(*theirs, *ours)
+
+    assert cleaned_up(tmp_path) == sorted(path.as_uri() for path in ours)
+    assert all(path.exists() for path in theirs)
+
+
 def test_a_folder_that_is_not_there_is_clean(tmp_path: Path) -> None:
     assert cleaned_up(tmp_path / "nothing") == []
 
 
 def test_another_age_may_be_asked_for(tmp_path: Path) -> None:
-    uri = orphan(tmp_path / "dead.parquet").as_uri()
-    os.utime(tmp_path / "dead.parquet", (time.time() - 20, time.time() - 20))
+    uri = orphan(tmp_path / DEAD).as_uri()
+    os.utime(tmp_path / DEAD, (time.time() - 20, time.time() - 20))
 
     assert list(delete_expired_shards(str(tmp_path), Storage.local(), expires_after_s=30)) == []
     assert list(delete_expired_shards(str(tmp_path), Storage.local(), expires_after_s=10)) == [uri]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_autoglm.corpus.documents import Admitted, admit_documents, replace_invalid_utf8
-from airflow_provider_autoglm.corpus.schema import DOCUMENT_SCHEMA, document_id, normalise_text
+from airflow_provider_autoglm.corpus.schema import DOCUMENT_SCHEMA, LABEL_COLUMNS, document_id, normalise_text
 from airflow_provider_autoglm.exceptions import MissingColumnsError, UnusableColumnError
 from tests.corpus.conftest import strings_of
 
@@ -70,8 +70,30 @@ def test_columns_of_a_kindred_type_are_converted() -> None:
     assert kept["fetched_at"].to_pylist() == [moment]
 
 
+def test_labels_a_source_brings_get_the_types_of_label_columns() -> None:
+    kept = admit(
+        {
+            "text": ["one", "two"],
+            "label": pa.array(["a", None]).dictionary_encode(),
+            "label_source": pa.array(["human", None]).dictionary_encode(),
+            "label_score": [1, 0],
+        }
+    ).kept
+
+    assert kept.select(LABEL_COLUMNS.names[:2]).schema == pa.schema([LABEL_COLUMNS.field(0), LABEL_COLUMNS.field(1)])
+    assert kept["label_source"].to_pylist() == ["human", None]
+    assert kept["label_source"].type == pa.string()
+
+
 @pytest.mark.parametrize(
-    ("column", "values"), [("fetched_at", ["my secret"]), ("lang_score", ["my secret"]), ("text", [["my secret"]])]
+    ("column", "values"),
+    [
+        ("fetched_at", ["my secret"]),
+        ("lang_score", ["my secret"]),
+        ("text", [["my secret"]]),
+        ("label", [{"name": "my secret"}]),
+        ("label_score", ["my secret"]),
+    ],
 )
 def test_a_column_of_another_kind_is_named_and_not_quoted(column: str, values: list[Any]) -> None:
     with pytest.raises(

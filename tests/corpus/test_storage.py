@@ -34,6 +34,11 @@ def test_a_storage_serves_only_what_lies_below_its_root(uri: str) -> None:
         storage.path(uri)
 
 
+def test_a_host_in_a_file_uri_is_not_taken_for_a_folder_of_the_working_directory() -> None:
+    with pytest.raises(StorageNotSupportedError, match=r"file://data/corpora is not below file:///"):
+        STORAGE.path("file://data/corpora")
+
+
 def test_the_root_itself_is_served() -> None:
     assert Storage(MemoryFileSystem(), "memory://corpora").path("memory://corpora/") == "/corpora"
 
@@ -108,6 +113,11 @@ def test_a_file_where_a_folder_should_be_is_a_storage_error_that_names_the_place
         with pytest.raises(StorageError, match=f"cannot write {uri}") as raised:
             write(uri)
         assert raised.value.retry_can_help
+
+
+def test_a_folder_that_cannot_be_made_is_a_storage_error() -> None:
+    with pytest.raises(StorageError, match=r"cannot write file:///proc/corpora/new: the folder /proc/corpora"):
+        STORAGE.create("file:///proc/corpora/new", b"")
 
 
 def test_a_write_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:

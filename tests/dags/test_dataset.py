@@ -10,6 +10,7 @@ from typing import Any
 
 import datasets
 import pytest
+from airflow.sdk.exceptions import ParamValidationError
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
@@ -102,6 +103,20 @@ def test_an_unknown_key_fails_the_first_task_and_nothing_else_runs(
     assert states["load_settings"] == "failed"
     assert states["crawl"] == states["publish"] == "upstream_failed"
     assert "autoglm_default.dedupe.max_hammin: unknown key; did you mean 'max_hamming'?" in capsys.readouterr().out
+
+
+def test_a_form_value_for_a_stage_that_the_variable_spoils_is_a_named_error(
+    pipeline: Pipeline, variable: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    variable["dedupe"] = None
+    assert pipeline.run({"dedupe.max_hamming": 3})["load_settings"] == "failed"
+    message = "the trigger form sets dedupe.max_hamming, but dedupe is no object in the Variable"
+    assert message in capsys.readouterr().out
+
+
+def test_a_stage_that_cannot_be_recomputed_is_refused_by_the_form(pipeline: Pipeline) -> None:
+    with pytest.raises(ParamValidationError, match=r"force_stages: 'dedup' is not one of \['crawl', 'clean', 'dedupe'"):
+        pipeline.run({"force_stages": ["dedup"]})
 
 
 def test_the_trigger_form_overrides_single_values(

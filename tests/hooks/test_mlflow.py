@@ -51,7 +51,7 @@ def test_a_connection_may_be_written_as_a_uri(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize(
-    "host", ["", "sqlite:///mlflow.db", "ftp://mlflow", "http://", "http://mlflow?x=1", "mlflow:x"]
+    "host", ["", "sqlite:///mlflow.db", "ftp://mlflow", "http://", "http://mlflow?x=1", "mlflow:x", "http://[::1"]
 )
 def test_a_host_that_is_no_server_is_refused(connect: Connect, host: str) -> None:
     connect(host=host)

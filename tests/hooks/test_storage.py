@@ -13,6 +13,17 @@ def test_local_folders_are_served(root: str) -> None:
     assert storage_for(root).path(f"{root}/default/datasets") == "/data/autoglm/default/datasets"
 
 
+@pytest.mark.parametrize("root", ["file://data/autoglm", "data/autoglm", "/"])
+def test_a_root_that_is_no_absolute_folder_is_refused(root: str) -> None:
+    with pytest.raises(SettingsError, match=f"root = '{root}': only file:///"):
+        storage_for(root)
+
+
+def test_a_root_that_would_be_cut_at_a_fragment_is_refused() -> None:
+    with pytest.raises(SettingsError, match="'#' begins a fragment"):
+        storage_for("/data/c#/corpora")
+
+
 def test_other_schemes_are_refused_by_the_name_of_their_setting() -> None:
     with pytest.raises(SettingsError, match=r"root = 's3://bucket/autoglm': only file://"):
         storage_for("s3://bucket/autoglm")

@@ -15,6 +15,7 @@ from airflow_provider_autoglm.exceptions import CorpusNotCommittedError, ShardMi
 from airflow_provider_autoglm.operators.base import airflow_errors
 from airflow_provider_autoglm.operators.clean import CleanOperator
 from airflow_provider_autoglm.operators.corpus import JoinCorpusOperator, SplitCorpusOperator
+from airflow_provider_autoglm.operators.crawl import CrawlOperator
 from airflow_provider_autoglm.operators.dedupe import SimHashDedupeOperator
 from airflow_provider_autoglm.operators.publish import PublishDatasetOperator
 from airflow_provider_autoglm.settings import CleanSettings
@@ -51,7 +52,7 @@ def test_stages_compose_in_a_dag_of_the_users_own(airflow_home: Path, corpus: st
         PublishDatasetOperator(
             task_id="publish",
             pipeline="own",
-            source=dedupe.output,
+            sources=dedupe.output,
             settings={"labels": ["fox", "dog"]},
             destination=f"{tmp_path}/datasets",
         )
@@ -81,6 +82,18 @@ def test_wrong_arguments_fail_at_once_whatever_the_retries(
 ) -> None:
     assert states_after(_clean(source=corpus, **arguments)) == {"clean": "failed"}
     assert message in capsys.readouterr().out
+
+
+def test_a_secret_in_a_source_is_refused_and_not_logged(
+    airflow_home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with DAG("own_crawl", schedule=None, default_args={"retries": 3}) as dag:
+        source = "https://me:marked-source-secret@example.com/"
+        CrawlOperator(task_id="crawl", sources=[source], settings={}, destination=f"{tmp_path}/crawl")
+    assert states_after(dag) == {"crawl": "failed"}
+    output = capsys.readouterr()
+    assert "sources.0.url = 'https://***@example.com/'" in output.out
+    assert "marked-source-secret" not in output.out + output.err
 
 
 def test_only_errors_that_a_retry_can_help_are_left_to_airflows_retries() -> None:

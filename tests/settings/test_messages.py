@@ -127,6 +127,7 @@ def test_a_variable_that_is_no_object_is_refused_without_showing_it() -> None:
         {**VARIABLE, "sources": [{"url": f"https://me:p@{SECRET}@example.org/"}]},
         {**VARIABLE, "root": f"s3://key:with/slash/{SECRET}@bucket"},
         {**VARIABLE, "sources": [f"https://{SECRET}@example.org/", {"url": 1}]},
+        {**VARIABLE, "sources": [f"user:{SECRET}@example.org"]},
     ],
 )
 def test_a_secret_in_the_wrong_place_is_never_shown(value: dict[str, Any]) -> None:

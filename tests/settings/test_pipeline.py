@@ -49,6 +49,14 @@ def test_only_web_addresses_are_crawled(url: str) -> None:
     assert "must be an http:// or https:// address" in refused({**VARIABLE, "sources": [{"url": url}]})
 
 
+@pytest.mark.parametrize("source", ["example.org", "texts/a.parquet", {"parquet": "a.parquet"}])
+def test_a_source_that_is_neither_address_nor_absolute_path_is_refused(source: Any) -> None:
+    message = refused({**VARIABLE, "sources": [source]})
+
+    assert "here.sources.0.parquet" in message
+    assert "must be a URI or an absolute path; the address of a web site begins with https://" in message
+
+
 def test_label_names_must_differ() -> None:
     labels = [{"name": "b"}, {"name": "a"}, {"name": "b"}, {"name": "a"}, {"name": "c"}]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -28,6 +28,7 @@ from airflow_provider_autoglm.corpus.storage import Storage
 from airflow_provider_autoglm.corpus.store import Corpus, open_sources
 from airflow_provider_autoglm.exceptions import (
     EmptyClassError,
+    EmptyDatasetError,
     IncompatibleSchemasError,
     SchemaChangedError,
     UnusableColumnError,
@@ -37,6 +38,7 @@ from airflow_provider_autoglm.settings import PublishSettings
 log = logging.getLogger(__name__)
 
 _NEEDED = ("doc_id", "text", "label")
+_CLOCKS_DIFFER_BY = timedelta(days=1)
 _KEPT_IN_REMOVED = ("abstained", "duplicate_doc_id")
 
 
@@ -72,6 +74,7 @@ def publish(
     ``removed/`` as ``abstained``. Without anything new the newest version is returned as it is.
 
     :raises EmptyClassError: if a class has fewer rows than ``settings.min_class_rows``.
+    :raises EmptyDatasetError: if the first version would have no row at all.
     :raises SchemaChangedError: if columns differ from the newest version's and the switch is not set.
     :raises SplitLeakageError: if one cluster would lie in two splits.
     :raises IncompatibleSchemasError: if a column has types that do not fit together.
@@ -84,7 +87,9 @@ def publish(
         for schema in corpus.schemas():
             require_columns(corpus.uri, schema.empty_table(), _NEEDED)
             _require_strings(corpus.uri, schema)
-    publication = digest_of([corpus.digest for corpus in corpora], settings.model_dump(mode="json"))
+    # The attempts are part of it: equal rows of another run are another publication.
+    written = [(corpus.manifest.attempt, corpus.digest) for corpus in corpora]
+    publication = digest_of(written, settings.model_dump(mode="json"))
     while True:
         own = _own_version(destination, corpora, publication, storage)
         if own is not None:
@@ -95,6 +100,8 @@ def publish(
             log.info("publish: nothing new since version %d, it stays the newest", previous.number)
             return _reused(previous, storage, has_news=False)
         _check_classes(plan, settings)
+        if previous is None and not plan.new_documents:
+            raise EmptyDatasetError(destination)
         try:
             return _write_version(
                 _Publication(destination, corpora, previous, plan, settings, publication),
@@ -308,9 +315,9 @@ def _record(version: Version) -> dict[str, Any]:
 
 def _own_version(destination: str, corpora: Sequence[Corpus], publication: str, storage: Storage) -> Version | None:
     """The version that an attempt killed after its commit has made of the same corpora, if there is one."""
-    oldest = max((corpus.manifest.created_at for corpus in corpora), default="")
+    oldest = _newest_moment(corpora) - _CLOCKS_DIFFER_BY
     for version in committed_versions(destination, storage):
-        if version.manifest.created_at < oldest:
+        if datetime.fromisoformat(version.manifest.created_at) < oldest:
             return None
         if _record(version)["publication"] == publication:
             return version

@@ -91,12 +91,22 @@ def test_the_first_version_says_so_and_has_no_licence_of_its_own(datasets: Datas
     assert "The first version." in text
 
 
-@pytest.mark.parametrize("title", ['Say "cheese": a --- [title]', "新闻 📚", "a: b # c", "tab\there"])
+@pytest.mark.parametrize(
+    "title", ['Say "cheese": a --- [title]', "新闻 📚", "a: b # c", "tab\there", "\x7f\x85\u2028\ufeff"]
+)
 def test_any_title_keeps_the_header_readable(datasets: Datasets, title: str) -> None:
     datasets.publish(rows(0, 10), title=title)
     header, _ = card_of(datasets)
 
     assert header["pretty_name"] == title
+
+
+def test_odd_titles_and_labels_do_not_break_headings_and_tables(datasets: Datasets) -> None:
+    datasets.publish([row(1, "a|b"), row(2, "two\nlines")], title="two\n# headings")
+    _, text = card_of(datasets)
+
+    assert "# two # headings, version 1\n" in text
+    assert "| a\\|b | 1 |\n| two lines | 1 |\n" in text
 
 
 def test_the_card_names_exactly_the_files_of_the_manifest(datasets: Datasets) -> None:

@@ -17,6 +17,7 @@ from airflow_provider_autoglm.corpus.storage import Storage
 from airflow_provider_autoglm.corpus.store import Corpus, write_corpus
 from airflow_provider_autoglm.exceptions import (
     EmptyClassError,
+    EmptyDatasetError,
     IncompatibleSchemasError,
     MissingColumnsError,
     SchemaChangedError,
@@ -263,6 +264,17 @@ def test_a_retry_finds_its_version_behind_a_newer_one(datasets: Datasets) -> Non
     assert [version.number for version in committed_versions(datasets.uri, Storage.local())] == [2, 1]
 
 
+def test_a_retry_tells_the_news_on_a_machine_whose_clock_is_behind(datasets: Datasets) -> None:
+    corpus = datasets.corpus(rows(0, 20))
+    datasets.publish(corpus)
+    manifest = datasets.folder / "corpus-0" / "_manifest.json"
+    ahead = datetime.now(UTC) + timedelta(minutes=10)
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "created_at": ahead.isoformat()}))
+
+    assert datasets.publish(corpus).has_news
+    assert manifests_of(datasets) == ["v1/_manifest.json"]
+
+
 def test_a_publication_killed_between_two_shards_is_done_again_and_nothing_is_twice(datasets: Datasets) -> None:
     corpus = datasets.corpus(rows(0, 2500), rows_of_a_shard=500)
     killed_after_shards(3, code_of([corpus], datasets.uri, "progress") + "run()")
@@ -378,14 +390,14 @@ def test_a_class_without_enough_rows_is_refused_with_all_counts(datasets: Datase
     assert datasets.publish(rows(0, 10), labels=labels, min_class_rows=0).version == 1
 
 
-def test_a_dataset_without_any_row_is_refused_unless_that_is_allowed(datasets: Datasets) -> None:
+def test_a_first_version_without_any_row_is_refused(datasets: Datasets) -> None:
     with pytest.raises(EmptyClassError, match="no labelled row"):
         datasets.publish([])
+    with pytest.raises(EmptyDatasetError, match=r"no labelled row for the first version in file://.*/datasets"):
+        datasets.publish([row(1, None)], labels=["a", "b"], min_class_rows=0)
 
-    published = datasets.publish([], labels=["a", "b"], min_class_rows=0)
-    assert (published.version, published.splits) == (1, {"train": 0, "validation": 0, "test": 0})
-    assert datasets.publish(rows(0, 10), labels=["a", "b"]).version == 2
-    assert len(datasets.rows(2)) == 10
+    assert datasets.publish(rows(0, 10), labels=["a", "b"]).version == 1
+    assert not datasets.publish([], labels=["a", "b"], min_class_rows=0).has_news
 
 
 def test_changed_columns_are_refused_until_the_switch_is_set(datasets: Datasets) -> None:
