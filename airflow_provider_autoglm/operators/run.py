@@ -15,6 +15,7 @@ from airflow_provider_autoglm import configuration
 from airflow_provider_autoglm.exceptions import SettingsError
 from airflow_provider_autoglm.operators.base import airflow_errors
 from airflow_provider_autoglm.settings import PipelineSettings, RunReference
+from airflow_provider_autoglm.settings.base import unknown_key
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +31,7 @@ def load_settings(pipeline: str) -> dict[str, Any]:
     context = get_current_context()
     with airflow_errors():
         path = f"autoglm_{pipeline}"
+        _refuse_unknown_fields(context)
         values = _with_overrides(_read_variable(path), context["params"])
         settings = PipelineSettings.parse(values, path=path).effective(root=configuration.root())
         effective = settings.model_dump(mode="json")
@@ -66,6 +68,14 @@ def finish_run(settings: Mapping[str, Any], corpora: Mapping[str, Any]) -> str |
             uri = keep_for_later(finished, storage)
             log.warning("MLflow is away; `airflow autoglm gc %s` logs the run later, from %s", run.pipeline, uri)
     return parent
+
+
+def _refuse_unknown_fields(context: Context) -> None:
+    """A misspelt field of the run's configuration must not be passed over: the run would not do what was meant."""
+    fields = list(context["dag"].params)
+    unknown = [name for name in context["dag_run"].conf or {} if name not in fields]
+    if unknown:
+        raise SettingsError([f"run configuration: {unknown_key(name, fields)}" for name in unknown])
 
 
 def _read_variable(name: str) -> dict[str, Any]:

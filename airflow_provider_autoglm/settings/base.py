@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -72,15 +72,20 @@ def _causes(errors: list[ErrorDetails]) -> list[ErrorDetails]:
     return [details for details in errors if details["loc"] not in inner]
 
 
+def unknown_key(key: str, known: Sequence[str]) -> str:
+    """What is said of ``key``, which is not in ``known``; its value may be a misplaced secret and is never shown."""
+    candidates = {name: name for name in known} | {name.rpartition(".")[2]: name for name in known}
+    nearest = difflib.get_close_matches(key, candidates, n=1, cutoff=0.6)
+    nearest = nearest or difflib.get_close_matches(key.rpartition(".")[2], candidates, n=1, cutoff=0.5)
+    hint = f"did you mean '{candidates[nearest[0]]}'?" if nearest else f"known keys: {', '.join(known)}"
+    return f"{key}: unknown key; {hint}"
+
+
 def _explain(model: type[BaseModel], details: ErrorDetails, path: str) -> str:
     location = details["loc"]
     key = ".".join(filter(None, [path, *(str(part) for part in location)])) or "settings"
     if details["type"] == "extra_forbidden":
-        # The value of a key nobody knows is never shown: it may be a misplaced secret.
-        known = list(model_at(model, location).model_fields)
-        nearest = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.5)
-        hint = f"did you mean '{nearest[0]}'?" if nearest else f"known keys: {', '.join(known)}"
-        return f"{key}: unknown key; {hint}"
+        return unknown_key(key, list(model_at(model, location).model_fields))
     if details["type"] == "missing":
         return f"{key}: required and not set"
     message = redact_userinfo(details["msg"].removeprefix("Value error, "))

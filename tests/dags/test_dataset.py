@@ -122,7 +122,7 @@ def test_a_stage_that_cannot_be_recomputed_is_refused_by_the_form(pipeline: Pipe
 def test_the_trigger_form_overrides_single_values(
     first_run: dict[str, str], pipeline: Pipeline, small_site: Site
 ) -> None:
-    states = pipeline.run({"crawl.max_pages": 12, "crawl.max_rejected_fraction": 1.0, "clean.languages": None})
+    states = pipeline.run({"crawl.max_pages": 12, "crawl.max_rejected_fraction": 1.0, "clean.min_chars": None})
     assert states["crawl"] == "success"
     crawled = Corpus.open(str(pipeline.runs[-1] / "crawl")).manifest
     assert crawled.counters.rows_in == 12
@@ -158,3 +158,13 @@ def test_required_tracking_fails_the_first_task_while_mlflow_is_away(
     with mlflow.away():
         states = pipeline.run()
     assert states["load_settings"] == "failed"
+
+
+def test_a_misspelt_field_of_the_run_fails_the_first_task(
+    pipeline: Pipeline, capsys: pytest.CaptureFixture[str]
+) -> None:
+    states = pipeline.run({"max_pages": 12, "force_stage": ["crawl"]})
+    assert states["load_settings"] == "failed"
+    said = capsys.readouterr().out
+    assert "max_pages: unknown key; did you mean 'crawl.max_pages'?" in said
+    assert "force_stage: unknown key; did you mean 'force_stages'?" in said
