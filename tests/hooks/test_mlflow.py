@@ -4,7 +4,6 @@ import logging
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -138,14 +137,12 @@ def test_test_connection_tells_a_wrong_password(
     assert "refuses the user name or password (401)" in message
 
 
-def test_test_connection_tells_a_server_out_of_reach_within_seconds(connect: Connect) -> None:
+def test_test_connection_tells_a_server_out_of_reach(connect: Connect) -> None:
     connect(host="127.0.0.1", port=free_port())
-    started = time.monotonic()
 
     works, message = MlflowHook().test_connection()
     assert not works
     assert "Connection refused" in message
-    assert time.monotonic() - started < 15
 
 
 def test_test_connection_tells_a_bad_host(connect: Connect) -> None:
