@@ -29,8 +29,6 @@ _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 
 _ROLE = "autoglm.role"
-_EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
-"""Without a kind MLflow's UI opens the experiment on its pages for language-model applications."""
 _SETTINGS_DIGEST = "autoglm.settings_digest"
 _OUTPUT_DIGEST = "autoglm.output_digest"
 _DATASET_VERSION = "autoglm.dataset_version"
@@ -218,7 +216,7 @@ class Tracker:
 
     def _create_experiment(self) -> Experiment:
         try:
-            return self.client.get_experiment(self.client.create_experiment(self.experiment, tags=_EXPERIMENT_TAGS))
+            return self.client.get_experiment(self.client.create_experiment(self.experiment))
         except MlflowException as error:
             found = self.client.get_experiment_by_name(self.experiment)
             if error.error_code != "RESOURCE_ALREADY_EXISTS" or found is None:
