@@ -75,16 +75,22 @@ def collect_garbage(args: argparse.Namespace) -> None:
 
     root = args.root or configuration.root()
     storage = storage_for(root, args.storage_conn_id)
-    still_waiting = 0
+    folder = f"{root}/{args.pipeline}"
+    if not storage.exists(folder):
+        sys.exit(f"there is no pipeline at {folder}; check the name, or give --root as the Variable has it")
+    logged = deleted = still_waiting = 0
     for uri, finished in kept_runs(root, args.pipeline, storage):
         tracker = tracker_of(finished.run)
         if tracker is not None and log_finished_run(tracker, finished, storage) is not None:
             storage.delete(uri)
+            logged += 1
             print(f"logged  {finished.run.run_id}")  # noqa: T201
         else:
             still_waiting += 1
             print(f"waiting {finished.run.run_id} (MLflow is away)")  # noqa: T201
-    for uri in delete_expired_shards(f"{root}/{args.pipeline}", storage):
+    for uri in delete_expired_shards(folder, storage):
+        deleted += 1
         print(f"deleted {uri}")  # noqa: T201
+    print(f"{logged} runs logged, {still_waiting} waiting for MLflow, {deleted} files deleted")  # noqa: T201
     if still_waiting:
         sys.exit(1)

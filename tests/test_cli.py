@@ -29,3 +29,9 @@ def test_copy_dags_drops_the_templates_and_keeps_changed_ones(tmp_path: Path) ->
 
     assert autoglm("copy-dags", "--overwrite", str(dags)).returncode == 0
     assert (dags / "dataset.py").read_bytes() == (REPOSITORY / "dags" / "dataset.py").read_bytes()
+
+
+def test_gc_of_a_pipeline_that_is_not_there_says_so(tmp_path: Path) -> None:
+    done = autoglm("gc", "nosuch", "--root", str(tmp_path))
+    assert done.returncode == 1
+    assert "there is no pipeline at" in done.stderr

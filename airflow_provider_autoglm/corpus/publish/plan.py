@@ -23,7 +23,7 @@ from airflow_provider_autoglm.corpus.storage import Storage
 from airflow_provider_autoglm.corpus.store import Corpus
 from airflow_provider_autoglm.settings import PublishSettings
 
-_COLUMNS = ("doc_id", "text", "fetched_at", "cluster_id", *LABEL_COLUMNS.names)
+_COLUMNS = ("doc_id", "url", "text", "fetched_at", "cluster_id", *LABEL_COLUMNS.names)
 _DATA_FOLDER = "data/"
 
 
@@ -74,7 +74,9 @@ class _Planner:
         self.oldest = now - timedelta(days=settings.window_days) if settings.window_days else None
         self.plan = Plan()
         self.clusters = Clusters()
-        self.first_with_text: dict[bytes, str] = {}
+        self.first_with_text: dict[int, str] = {}
+        self.earlier_at: dict[int, str] = {}
+        self.edited_at: dict[int, str | None] = {}
         self.earlier: dict[str, tuple[_Row, str]] = {}
         self.fresh: dict[str, _Row] = {}
 
@@ -87,6 +89,8 @@ class _Planner:
             fate = self._unwanted(row, values.get("fetched_at"))
             rows.append(fate or row)
             self.earlier[row.doc_id] = (row, split)
+            if values.get("url"):
+                self.earlier_at.setdefault(_hashed(values["url"]), row.doc_id)
             if fate is None and values.get("label_source") in LABELLED_BY_PEOPLE:
                 self.plan.kept_labels[row.doc_id] = {name: values.get(name) for name in LABEL_COLUMNS.names}
             self.plan.dropped += fate is not None
@@ -112,6 +116,7 @@ class _Planner:
         self.fresh[row.doc_id] = row
         if row.doc_id not in self.earlier:
             self.plan.new_documents += 1
+            self._note_edited(row, values.get("url"))
         elif self.earlier[row.doc_id][0].label != row.label or self._is_confirmed(values):
             self.plan.changed_labels += 1
         return row
@@ -132,10 +137,19 @@ class _Planner:
     def _link(self, row: _Row, text: str) -> None:
         self.clusters.join(row.doc_id, row.cluster)
         # A document that came back under another address must not land in another split.
-        digest = hashlib.blake2b(normalise_text(text).encode(), digest_size=16).digest()
-        self.clusters.join(row.doc_id, self.first_with_text.setdefault(digest, row.doc_id))
+        first = self.first_with_text.setdefault(_hashed(normalise_text(text)), row.doc_id)
+        self.clusters.join(row.doc_id, first)
+
+    def _note_edited(self, row: _Row, url: str | None) -> None:
+        """Remember a new text at an address that an earlier version has; None where several rows share the address."""
+        if url and (address := _hashed(url)) in self.earlier_at:
+            self.edited_at[address] = None if address in self.edited_at else row.doc_id
 
     def decide(self, previous: list[_Row | Fate], new: list[_Row | Fate]) -> Plan:
+        # A page that was edited must not land in another split than the text it had before.
+        for address, doc_id in self.edited_at.items():
+            if doc_id is not None:
+                self.clusters.join(doc_id, self.earlier_at[address])
         earlier_splits: dict[str, set[str]] = {}
         for row, split in self.earlier.values():
             earlier_splits.setdefault(self.clusters.name_of(row.doc_id), set()).add(split)
@@ -191,6 +205,10 @@ def _rows_with_split(corpus: Corpus) -> Iterator[tuple[str, dict[str, Any]]]:
         split = split_of(stored.shard.name)
         for table in corpus.shard_tables(stored, _COLUMNS):
             yield from ((split, values) for values in table.to_pylist())
+
+
+def _hashed(text: str) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
 
 
 def _row(values: dict[str, Any]) -> _Row:

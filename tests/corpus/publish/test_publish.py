@@ -126,6 +126,31 @@ def test_a_label_confirmed_by_people_is_news_and_stays(datasets: Datasets) -> No
     assert datasets.rows(3)["doc-0001"]["label"] == "a"
 
 
+def test_an_edited_page_stays_in_the_split_of_its_earlier_texts(datasets: Datasets) -> None:
+    def page(number: int, edition: int) -> Row:
+        name = f"{edition}-{number}"
+        url = f"https://example.com/{number}"
+        text = f"This is edition {edition} of the page {number}."
+        return row(number, "ab"[number % 2], doc_id=name, cluster_id=name, url=url, text=text)
+
+    for edition in (1, 2, 3):
+        datasets.publish([page(number, edition) for number in range(60)])
+
+    splits: dict[str, set[str]] = {}
+    for found in datasets.rows(3).values():
+        splits.setdefault(found["url"], set()).add(found["split"])
+    assert len(datasets.rows(3)) == 180
+    assert {len(of_one_page) for of_one_page in splits.values()} == {1}
+    assert {split for of_one_page in splits.values() for split in of_one_page} == {"train", "validation", "test"}
+
+
+def test_an_address_that_many_documents_share_does_not_bind_them_together(datasets: Datasets) -> None:
+    datasets.publish(rows(0, 60, url="https://example.com/all"))
+    datasets.publish(rows(60, 200, url="https://example.com/all"))
+
+    assert {found["split"] for found in list(datasets.rows(2).values())[60:]} == {"train", "validation", "test"}
+
+
 def test_erased_documents_are_in_no_further_version(datasets: Datasets) -> None:
     datasets.publish(rows(0, 10))
     published = datasets.publish(rows(2, 4), erase_doc_ids=["doc-0003", "doc-0005"])
