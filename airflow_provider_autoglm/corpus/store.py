@@ -106,6 +106,8 @@ class Corpus:
                 wanted = None if columns is None else [name for name in columns if name in parquet.schema_arrow.names]
                 for group in range(parquet.num_row_groups):
                     yield parquet.read_row_group(group, columns=wanted)
+                    # Arrow's pool keeps what was freed; a long stage must not grow with its corpus.
+                    pa.default_memory_pool().release_unused()
         except FileNotFoundError:
             raise ShardMissingError(stored.corpus_uri, stored.shard.name) from None
         except pa.ArrowInvalid as error:

@@ -37,6 +37,7 @@ class Fate:
 
 
 _IN_SPLIT = {split: Fate(split=split) for split in SPLITS}
+_ONLY = {split: frozenset({split}) for split in SPLITS}
 _SUPERSEDED = Fate(reason="superseded")
 
 
@@ -45,6 +46,7 @@ class _Row:
     doc_id: str
     cluster: str
     label: str
+    split: str
 
 
 @dataclass
@@ -77,18 +79,18 @@ class _Planner:
         self.first_with_text: dict[int, str] = {}
         self.earlier_at: dict[int, str] = {}
         self.edited_at: dict[int, str | None] = {}
-        self.earlier: dict[str, tuple[_Row, str]] = {}
+        self.earlier: dict[str, _Row] = {}
         self.fresh: dict[str, _Row] = {}
 
     def read_previous(self, version: Version, storage: Storage) -> list[_Row | Fate]:
         corpus = Corpus.open(version.uri, storage=storage)
         rows: list[_Row | Fate] = []
         for split, values in _rows_with_split(corpus):
-            row = _row(values)
+            row = _row(values, split)
             self._link(row, values["text"])
             fate = self._unwanted(row, values.get("fetched_at"))
             rows.append(fate or row)
-            self.earlier[row.doc_id] = (row, split)
+            self.earlier[row.doc_id] = row
             if values.get("url"):
                 self.earlier_at.setdefault(_hashed(values["url"]), row.doc_id)
             if fate is None and values.get("label_source") in LABELLED_BY_PEOPLE:
@@ -117,7 +119,7 @@ class _Planner:
         if row.doc_id not in self.earlier:
             self.plan.new_documents += 1
             self._note_edited(row, values.get("url"))
-        elif self.earlier[row.doc_id][0].label != row.label or self._is_confirmed(values):
+        elif self.earlier[row.doc_id].label != row.label or self._is_confirmed(values):
             self.plan.changed_labels += 1
         return row
 
@@ -150,9 +152,12 @@ class _Planner:
         for address, doc_id in self.edited_at.items():
             if doc_id is not None:
                 self.clusters.join(doc_id, self.earlier_at[address])
-        earlier_splits: dict[str, set[str]] = {}
-        for row, split in self.earlier.values():
-            earlier_splits.setdefault(self.clusters.name_of(row.doc_id), set()).add(split)
+        earlier_splits: dict[str, frozenset[str]] = {}
+        for row in self.earlier.values():
+            name = self.clusters.name_of(row.doc_id)
+            known = earlier_splits.setdefault(name, _ONLY[row.split])
+            if row.split not in known:
+                earlier_splits[name] = known | _ONLY[row.split]
         placed: list[tuple[str, str]] = []
 
         def place(row: _Row) -> Fate:
@@ -211,7 +216,7 @@ def _hashed(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
 
 
-def _row(values: dict[str, Any]) -> _Row:
+def _row(values: dict[str, Any], split: str = "") -> _Row:
     doc_id = values["doc_id"]
     cluster = values.get("cluster_id") or doc_id
-    return _Row(doc_id, doc_id if cluster == doc_id else cluster, sys.intern(values.get("label") or ""))
+    return _Row(doc_id, doc_id if cluster == doc_id else cluster, sys.intern(values.get("label") or ""), split)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 
 from airflow_provider_autoglm.exceptions import SplitLeakageError
 from airflow_provider_autoglm.settings import PublishSettings
@@ -46,7 +46,7 @@ def hashed_split(cluster: str, settings: PublishSettings) -> str:
     return VALIDATION if share < settings.test_fraction + settings.validation_fraction else TRAIN
 
 
-def inherited_split(earlier: set[str]) -> str:
+def inherited_split(earlier: Set[str]) -> str:
     """The split of a cluster that earlier versions had in ``earlier``: once test, always test; merged means test."""
     return next(iter(earlier)) if len(earlier) == 1 else TEST
 

@@ -127,7 +127,7 @@ def test_a_label_confirmed_by_people_is_news_and_stays(datasets: Datasets) -> No
 
 
 def test_an_edited_page_stays_in_the_split_of_its_earlier_texts(datasets: Datasets) -> None:
-    def page(number: int, edition: int) -> Row:
+    def page(number: int, edition: int) -> dict[str, Any]:
         name = f"{edition}-{number}"
         url = f"https://example.com/{number}"
         text = f"This is edition {edition} of the page {number}."
