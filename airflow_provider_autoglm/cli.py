@@ -55,11 +55,11 @@ def copy_dags(args: argparse.Namespace) -> None:
     for template in sorted((Path(__file__).parent / "example_dags").glob("*.py")):
         target = destination / template.name
         if target.exists() and target.read_bytes() != template.read_bytes() and not args.overwrite:
-            print(f"kept    {target} (differs from the template; --overwrite replaces it)")  # noqa: T201
+            print(f"kept    {target} (differs from the template; --overwrite replaces it)")
             kept = True
             continue
         shutil.copyfile(template, target)
-        print(f"copied  {target}")  # noqa: T201
+        print(f"copied  {target}")
     if kept:
         sys.exit(1)
 
@@ -84,13 +84,13 @@ def collect_garbage(args: argparse.Namespace) -> None:
         if tracker is not None and log_finished_run(tracker, finished, storage) is not None:
             storage.delete(uri)
             logged += 1
-            print(f"logged  {finished.run.run_id}")  # noqa: T201
+            print(f"logged  {finished.run.run_id}")
         else:
             still_waiting += 1
-            print(f"waiting {finished.run.run_id} (MLflow is away)")  # noqa: T201
+            print(f"waiting {finished.run.run_id} (MLflow is away)")
     for uri in delete_expired_shards(folder, storage):
         deleted += 1
-        print(f"deleted {uri}")  # noqa: T201
-    print(f"{logged} runs logged, {still_waiting} waiting for MLflow, {deleted} files deleted")  # noqa: T201
+        print(f"deleted {uri}")
+    print(f"{logged} runs logged, {still_waiting} waiting for MLflow, {deleted} files deleted")
     if still_waiting:
         sys.exit(1)
