@@ -316,3 +316,108 @@ class InvalidConnectionError(AutoGLMError):
     def __init__(self, conn_id: str, problem: str) -> None:
         self.conn_id = conn_id
         super().__init__(f"connection {conn_id}: {problem}")
+
+
+class InvalidStateUrlError(AutoGLMError):
+    """The address of the state database cannot be used. Fatal: correct the connection or the file that holds it."""
+
+    def __init__(self, problem: str) -> None:
+        self.problem = problem
+        super().__init__(
+            f"state database: {problem}; expected sqlite:////absolute/path.db or postgresql://host[:port]/database"
+        )
+
+
+class StateUnavailableError(AutoGLMError):
+    """The state database cannot be reached or is locked. A retry can help when it is back."""
+
+    retry_can_help = True
+
+    def __init__(self, database: str, cause: object) -> None:
+        self.database = database
+        super().__init__(f"the state database {database} cannot be used: {cause}")
+
+
+class StateNotMigratedError(AutoGLMError):
+    """The tables of the state are absent or of another version. Fatal: migrate."""
+
+    def __init__(self, database: str, found: str | None, expected: str) -> None:
+        self.database = database
+        self.found = found
+        self.expected = expected
+        super().__init__(
+            f"the state database {database} is at revision {found or 'none'}, this version needs {expected}; "
+            "run: airflow autoglm db migrate"
+        )
+
+
+class RouteChangedError(AutoGLMError):
+    """The routes were changed by somebody else since they were read. A retry reads them again."""
+
+    retry_can_help = True
+
+    def __init__(self, pipeline: str, expected: int) -> None:
+        self.pipeline = pipeline
+        self.expected = expected
+        super().__init__(f"the routes of {pipeline} are not at generation {expected} any more; read them again")
+
+
+class FencedError(AutoGLMError):
+    """A newer process acts on this rollout. Not a failure: the older one has to stop."""
+
+    def __init__(self, rollout_id: int, token: int) -> None:
+        self.rollout_id = rollout_id
+        self.token = token
+        super().__init__(f"rollout {rollout_id}: token {token} is outdated, another process has taken over")
+
+
+class RolloutInProgressError(AutoGLMError):
+    """Another rollout of this pipeline is active. A retry can help once it has ended."""
+
+    retry_can_help = True
+
+    def __init__(self, pipeline: str, rollout_id: int, version: str, state: str) -> None:
+        self.pipeline = pipeline
+        self.rollout_id = rollout_id
+        self.version = version
+        self.state = state
+        super().__init__(
+            f"rollout {rollout_id} of {pipeline} version {version} is {state}; wait for it, or end it with: "
+            f"airflow autoglm rollback {pipeline}"
+        )
+
+
+class PipelineFrozenError(AutoGLMError):
+    """The pipeline is frozen: no rollout starts. Fatal until somebody lifts it."""
+
+    def __init__(self, pipeline: str, reason: str) -> None:
+        self.pipeline = pipeline
+        self.reason = reason
+        super().__init__(f"{pipeline} is frozen ({reason}); lift it with: airflow autoglm freeze {pipeline} --off")
+
+
+class ModelVersionNotFoundError(AutoGLMError):
+    """The registry holds no such version that this package has registered. Fatal: name another one."""
+
+    def __init__(self, name: str, version: str, problem: str = "there is none of this number") -> None:
+        self.name = name
+        self.version = version
+        super().__init__(f"registered model {name}, version {version}: {problem}")
+
+
+class DamagedModelError(AutoGLMError):
+    """The files of a packaged model are not what was registered. Fatal: train again or repair the artifacts."""
+
+    def __init__(self, model_uri: str, problem: str) -> None:
+        self.model_uri = model_uri
+        self.problem = problem
+        super().__init__(f"the model at {model_uri} cannot be used: {problem}")
+
+
+class TooFewRowsError(AutoGLMError):
+    """A dataset version has too few labelled rows for what is asked. Fatal: publish more, or lower the setting."""
+
+    def __init__(self, uri: str, problem: str) -> None:
+        self.uri = uri
+        self.problem = problem
+        super().__init__(f"{uri}: {problem}")

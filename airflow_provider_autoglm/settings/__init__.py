@@ -4,24 +4,35 @@ from airflow_provider_autoglm.settings.base import Settings
 from airflow_provider_autoglm.settings.clean import CleanSettings, RejectRule, ReplaceRule
 from airflow_provider_autoglm.settings.crawl import CrawlSettings, Source
 from airflow_provider_autoglm.settings.dedupe import DedupeSettings
+from airflow_provider_autoglm.settings.evaluate import EvaluateSettings
 from airflow_provider_autoglm.settings.label import LabelDefinition, LabelSettings
 from airflow_provider_autoglm.settings.pipeline import PipelineSettings
 from airflow_provider_autoglm.settings.publish import PublishSettings
+from airflow_provider_autoglm.settings.retrain import RetrainSettings
+from airflow_provider_autoglm.settings.rollout import RolloutSettings, RolloutStep
 from airflow_provider_autoglm.settings.run import RunReference
+from airflow_provider_autoglm.settings.serving import ServingSettings
 from airflow_provider_autoglm.settings.tracking import TrackingSettings
+from airflow_provider_autoglm.settings.train import TrainSettings
 
 __all__ = [
     "CleanSettings",
     "CrawlSettings",
     "DedupeSettings",
+    "EvaluateSettings",
     "LabelDefinition",
     "LabelSettings",
     "PipelineSettings",
     "PublishSettings",
     "RejectRule",
     "ReplaceRule",
+    "RetrainSettings",
+    "RolloutSettings",
+    "RolloutStep",
     "RunReference",
+    "ServingSettings",
     "Settings",
     "Source",
     "TrackingSettings",
+    "TrainSettings",
 ]

@@ -1,0 +1,1 @@
+"""Fitting, packaging and judging text classifiers."""
