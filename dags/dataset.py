@@ -23,6 +23,7 @@ from airflow_provider_autoglm.operators.run import finish_run, load_settings
 SCHEDULE = configuration.schedule("dataset")
 RETRIES = configuration.retries()
 POOL = configuration.pool()
+STAGES = ("crawl", "clean", "dedupe", "label", "publish")
 RETRY_DELAY = timedelta(seconds=30)
 
 
@@ -34,7 +35,7 @@ def build(pipeline: str) -> DAG:
         schedule=SCHEDULE,
         catchup=False,
         max_active_runs=1,
-        params={"force_stages": configuration.force_stages_param(), **configuration.override_params()},
+        params={"force_stages": configuration.force_stages_param(), **configuration.override_params(*STAGES)},
         default_args={"retries": RETRIES, "retry_delay": RETRY_DELAY, "pool": POOL},
         tags=["autoglm", pipeline],
         doc_md=__doc__,

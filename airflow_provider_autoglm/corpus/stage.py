@@ -39,11 +39,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Provenance:
-    """Who runs a stage, for its manifest; ``force`` recomputes a corpus that is already committed."""
+    """Who runs a stage and why, for its manifest; ``force`` recomputes a corpus that is already committed."""
 
     pipeline: str = ""
     mlflow_run_id: str | None = None
     force: bool = False
+    reasons: tuple[str, ...] = ("manual",)
 
 
 def new_attempt_id() -> str:

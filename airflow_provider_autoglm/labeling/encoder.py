@@ -26,7 +26,7 @@ class SentenceEncoder:
 
     def __init__(self, model: models.LoadedModel, *, max_tokens: int, batch_tokens: int) -> None:
         self._model = model
-        self._max_tokens = min(max_tokens, _longest_input(model))
+        self._max_tokens = min(max_tokens, longest_input(model))
         self._batch_tokens = batch_tokens
 
     @property
@@ -73,7 +73,8 @@ def normalised(vectors: Vectors) -> Vectors:
     return scaled
 
 
-def _longest_input(model: models.LoadedModel) -> int:
+def longest_input(model: models.LoadedModel) -> int:
+    """Tokens of a text that the model can read at most."""
     positions: Any = getattr(model.encoder.config, "max_position_embeddings", None)
     return min(int(model.tokenizer.model_max_length), int(positions or model.tokenizer.model_max_length))
 

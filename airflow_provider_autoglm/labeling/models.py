@@ -6,8 +6,8 @@ import importlib.util
 import logging
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,14 +25,14 @@ _HUB_TIMEOUT_S = 10.0
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A tokenizer and an encoder in evaluation mode, 32-bit, on the CPU."""
+    """A tokenizer and an encoder in evaluation mode, 32-bit, on the CPU; of a classifier, the whole network."""
 
     tokenizer: Any
     encoder: Any
 
 
-def locate(model: str) -> str:
-    """The folder of ``model``, or its name on the Hugging Face hub.
+def locate(model: str, *, setting: str = "label.model") -> str:
+    """The folder of ``model``, or its name on the Hugging Face hub; ``setting`` is the key to blame in an error.
 
     :raises ModelNotFoundError: if it names a folder that is not there, or can be no name on the hub.
     """
@@ -41,15 +41,18 @@ def locate(model: str) -> str:
     folder = os.path.expanduser(model.removeprefix("file://"))
     if os.path.isdir(folder):
         if not os.path.exists(os.path.join(folder, "config.json")):
-            raise ModelNotFoundError(model, "the folder holds no config.json")
+            raise ModelNotFoundError(model, "the folder holds no config.json", setting)
         return folder
     if _HUB_NAME.fullmatch(model) is None:
-        raise ModelNotFoundError(model, "there is no such folder, and it can be no name on the hub")
+        raise ModelNotFoundError(model, "there is no such folder, and it can be no name on the hub", setting)
     return model
 
 
-def load(model: str) -> LoadedModel:
+def load(model: str, *, classes: Sequence[str] = (), setting: str = "label.model") -> LoadedModel:
     """Load ``model`` from safetensors, never executing code that comes with it.
+
+    :param classes: load it as a classifier of these classes; weights of the head that it lacks are drawn at random.
+    :param setting: key of the settings to blame in an error.
 
     :raises MissingExtraError: if torch is not installed.
     :raises ModelNotFoundError: if it is not there, the hub cannot be reached, or the files cannot be used.
@@ -58,46 +61,60 @@ def load(model: str) -> LoadedModel:
         import torch  # noqa: F401
     except ImportError:
         raise MissingExtraError("torch", "train") from None
-    location = locate(model)
+    location = locate(model, setting=setting)
     try:
         if os.path.isdir(location):
-            return _from_pretrained(location, is_local=True)
-        return _from_hub(location)
+            return _from_pretrained(location, classes, is_local=True)
+        return _from_hub(location, classes)
     except Exception as error:
         # transformers has no error of its own: OSError, ValueError, httpx and safetensors errors all occur.
-        raise ModelNotFoundError(model, _first_line(error)) from error
+        raise ModelNotFoundError(model, _first_line(error), setting) from error
 
 
-def _from_hub(name: str) -> LoadedModel:
+def _from_hub(name: str, classes: Sequence[str]) -> LoadedModel:
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
 
     try:
-        return _from_pretrained(name, is_local=True)
+        return _from_pretrained(name, classes, is_local=True)
     except OSError:
         log.info("the model %s is not in the local cache, asking the hub", name)
     # One question without retries: transformers would repeat an unanswered one for 46 seconds.
     get_hf_file_metadata(hf_hub_url(name, "config.json"), timeout=_HUB_TIMEOUT_S)
-    return _from_pretrained(name, is_local=False)
+    return _from_pretrained(name, classes, is_local=False)
 
 
-def _from_pretrained(location: str, *, is_local: bool) -> LoadedModel:
+def _from_pretrained(location: str, classes: Sequence[str], *, is_local: bool) -> LoadedModel:
     import torch
-    from transformers import AutoModel, AutoTokenizer
+    from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 
-    with _without_progress_bar():
+    with without_progress_bars(), _errors_alone() if classes else nullcontext():
         tokenizer = AutoTokenizer.from_pretrained(location, local_files_only=is_local, trust_remote_code=False)
-        encoder = AutoModel.from_pretrained(
+        encoder = (AutoModelForSequenceClassification if classes else AutoModel).from_pretrained(
             location,
             local_files_only=is_local,
             trust_remote_code=False,
             use_safetensors=True,
             dtype=torch.float32,
+            **_head(classes),
         )
     return LoadedModel(tokenizer, encoder.eval())
 
 
+def _head(classes: Sequence[str]) -> dict[str, Any]:
+    if not classes:
+        return {}
+    return {
+        "num_labels": len(classes),
+        "id2label": dict(enumerate(classes)),
+        "label2id": {name: number for number, name in enumerate(classes)},
+        "problem_type": "single_label_classification",
+        "ignore_mismatched_sizes": True,
+    }
+
+
 @contextmanager
-def _without_progress_bar() -> Iterator[None]:
+def without_progress_bars() -> Iterator[None]:
+    """Keep the progress bars of transformers out of the log."""
     from transformers.utils import logging as transformers_logging
 
     was_enabled = transformers_logging.is_progress_bar_enabled()
@@ -107,6 +124,19 @@ def _without_progress_bar() -> Iterator[None]:
     finally:
         if was_enabled:
             transformers_logging.enable_progress_bar()
+
+
+@contextmanager
+def _errors_alone() -> Iterator[None]:
+    """Keep out the report that weights of a new head are missing."""
+    from transformers.utils import logging as transformers_logging
+
+    verbosity = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
 
 
 def _first_line(error: Exception) -> str:

@@ -6,7 +6,8 @@ import json
 import logging
 import re
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 from airflow.sdk import Context, Variable, get_current_context, task
 from airflow.sdk.exceptions import AirflowRuntimeError
@@ -22,6 +23,39 @@ log = logging.getLogger(__name__)
 _FAILED_STATES = ("failed", "upstream_failed")
 
 
+@dataclass(frozen=True)
+class RunSettings:
+    """The Variable as it stands, the trigger form applied, and what it means for this DAG run."""
+
+    settings: PipelineSettings
+    effective: dict[str, Any]
+    reference: RunReference
+
+    @classmethod
+    def read(cls, pipeline: str, context: Context) -> Self:
+        """Read the Variable ``autoglm_<pipeline>`` and check it.
+
+        :raises SettingsError: if it is not there, or a key or value is refused.
+        """
+        path = f"autoglm_{pipeline}"
+        _refuse_unknown_fields(context)
+        values = _with_overrides(_read_variable(path), context["params"])
+        settings = PipelineSettings.parse(values, path=path).effective(root=configuration.root())
+        effective = settings.model_dump(mode="json")
+        return cls(settings, effective, _reference(pipeline, settings, effective, context))
+
+    def open(self, reference: RunReference) -> dict[str, Any]:
+        """Open the parent run in MLflow; returns what the other tasks take, one key a stage and ``run``."""
+        from airflow_provider_autoglm.operators.stage_run import tracker_of
+
+        tracker = tracker_of(reference)
+        if tracker is not None:
+            run = reference
+            parent = tracker.open_parent(run.dag_id, run.run_id, run.logical_date, self.effective, run.settings_digest)
+            reference = run.model_copy(update={"mlflow_run_id": parent})
+        return {**self.effective, "run": reference.model_dump(mode="json")}
+
+
 @task(multiple_outputs=True)
 def load_settings(pipeline: str) -> dict[str, Any]:
     """Read the Variable ``autoglm_<pipeline>``, apply the trigger form, and open the parent run in MLflow.
@@ -30,13 +64,8 @@ def load_settings(pipeline: str) -> dict[str, Any]:
     """
     context = get_current_context()
     with airflow_errors():
-        path = f"autoglm_{pipeline}"
-        _refuse_unknown_fields(context)
-        values = _with_overrides(_read_variable(path), context["params"])
-        settings = PipelineSettings.parse(values, path=path).effective(root=configuration.root())
-        effective = settings.model_dump(mode="json")
-        run = _open_run(pipeline, settings, effective, context)
-    return {**effective, "run": run.model_dump(mode="json")}
+        run = RunSettings.read(pipeline, context)
+        return run.open(run.reference.model_copy(update={"reasons": _reasons(run.reference, context)}))
 
 
 @task(trigger_rule="all_done")
@@ -51,7 +80,7 @@ def finish_run(settings: Mapping[str, Any], corpora: Mapping[str, Any]) -> str |
     from airflow_provider_autoglm.operators.stage_run import tracker_of
 
     if not settings:
-        log.warning("load_settings has not finished: there is no run to log")
+        log.info("load_settings was skipped or has not finished: there is no run to log")
         return None
     with airflow_errors():
         run = RunReference.parse(settings["run"], path="run")
@@ -104,16 +133,30 @@ def _with_overrides(values: dict[str, Any], params: Mapping[str, Any]) -> dict[s
     return overridden
 
 
-def _open_run(pipeline: str, settings: PipelineSettings, effective: dict[str, Any], context: Context) -> RunReference:
+def _reasons(run: RunReference, context: Context) -> tuple[str, ...]:
+    """Why a dataset is made: ``bootstrap`` while the state knows no champion, else how the DAG run was started."""
+    from airflow_provider_autoglm.exceptions import StateUnavailableError
+    from airflow_provider_autoglm.operators.serving_state import state_of
+    from airflow_provider_autoglm.state.routes import read_routes
+
+    database = state_of(run)
+    try:
+        if database is not None and read_routes(database, run.pipeline).champion is None:
+            return ("bootstrap",)
+    except StateUnavailableError as error:
+        log.warning("%s; whether there is a champion is not known", error)
+    return ("manual",) if context["dag_run"].run_type == "manual" else ("schedule",)
+
+
+def _reference(pipeline: str, settings: PipelineSettings, effective: dict[str, Any], context: Context) -> RunReference:
     from airflow_provider_autoglm.corpus.manifest import digest_of
     from airflow_provider_autoglm.corpus.storage import as_uri
     from airflow_provider_autoglm.hooks.storage import storage_for
-    from airflow_provider_autoglm.operators.stage_run import tracker_of
 
     dag_run = context["dag_run"]
     root = as_uri(settings.root)
     storage_for(root, settings.storage_conn_id)
-    run = RunReference.parse(
+    return RunReference.parse(
         {
             "pipeline": pipeline,
             "dag_id": dag_run.dag_id,
@@ -123,17 +166,12 @@ def _open_run(pipeline: str, settings: PipelineSettings, effective: dict[str, An
             "folder": f"{root}/{pipeline}/runs/{folder_name(dag_run.run_id)}",
             "storage_conn_id": settings.storage_conn_id,
             "tracking": settings.tracking,
+            "state_conn_id": settings.rollout.state_conn_id,
             "force_stages": tuple(context["params"].get("force_stages") or ()),
-            "reasons": ("manual",) if dag_run.run_type == "manual" else ("schedule",),
             "settings_digest": digest_of(effective),
         },
         path="run",
     )
-    tracker = tracker_of(run)
-    if tracker is None:
-        return run
-    parent = tracker.open_parent(run.dag_id, run.run_id, run.logical_date, effective, run.settings_digest)
-    return run.model_copy(update={"mlflow_run_id": parent})
 
 
 def folder_name(run_id: str) -> str:

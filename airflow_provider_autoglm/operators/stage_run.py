@@ -14,11 +14,11 @@ from airflow_provider_autoglm.corpus.lineage import stage_record
 from airflow_provider_autoglm.corpus.manifest import digest_of, read_manifest
 from airflow_provider_autoglm.corpus.stage import Provenance
 from airflow_provider_autoglm.corpus.storage import Storage
-from airflow_provider_autoglm.exceptions import SettingsError
+from airflow_provider_autoglm.exceptions import SettingsError, TrackingUnavailableError
 from airflow_provider_autoglm.hooks.mlflow import MlflowHook
 from airflow_provider_autoglm.hooks.storage import storage_for
 from airflow_provider_autoglm.settings import RunReference
-from airflow_provider_autoglm.tracking import Tracker
+from airflow_provider_autoglm.tracking import StageRecord, Tracker
 
 log = logging.getLogger(__name__)
 
@@ -100,6 +100,7 @@ class StageRun:
             pipeline=self._run.pipeline,
             mlflow_run_id=self._child_run_id,
             force=self._stage in self._run.force_stages,
+            reasons=self._run.reasons,
         )
 
     def destination(self, given: str | None) -> str:
@@ -110,7 +111,27 @@ class StageRun:
             raise SettingsError([f"{self._stage}: set destination=, or run= from load_settings, which implies one"])
         return self._run.destination(self._stage)
 
+    @property
+    def mlflow_run_id(self) -> str:
+        """The child run, for a task that cannot do without.
+
+        :raises TrackingUnavailableError: if there is none.
+        """
+        if self._child_run_id is None:
+            address = "the connection" if self._tracker is None else self._tracker.client.tracking_uri
+            raise TrackingUnavailableError(address, f"{self._stage} needs a run to log to")
+        return self._child_run_id
+
+    @property
+    def work_dir(self) -> str:
+        """Folder for what a retry takes up again, on the storage of the run."""
+        return self.storage.path(f"{self.destination(None)}/work")
+
     def log_corpus(self, uri: str) -> None:
         """Log counters, rates and lineage from the manifest of a committed corpus."""
+        self.log_record(stage_record(uri, read_manifest(uri, self.storage)))
+
+    def log_record(self, record: StageRecord) -> None:
+        """Log what the task did to its child run, if it has one."""
         if self._tracker is not None and self._child_run_id is not None:
-            self._tracker.log_stage(self._child_run_id, stage_record(uri, read_manifest(uri, self.storage)))
+            self._tracker.log_stage(self._child_run_id, record)

@@ -14,9 +14,18 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+from pydantic_core import to_jsonable_python
 
 from airflow_provider_autoglm.get_provider_info import CONFIG_SECTION, get_provider_info
-from airflow_provider_autoglm.settings import LabelDefinition, PipelineSettings, RejectRule, ReplaceRule, Source
+from airflow_provider_autoglm.settings import (
+    LabelDefinition,
+    PipelineSettings,
+    RejectRule,
+    ReplaceRule,
+    RolloutStep,
+    ServingSettings,
+    Source,
+)
 
 _TARGET = Path(__file__).parents[2] / "docs" / "reference" / "settings.md"
 _BOUNDS = {
@@ -27,7 +36,7 @@ _BOUNDS = {
     "min_length": "length ≥ {}",
     "max_length": "length ≤ {}",
 }
-_ITEMS: tuple[type[BaseModel], ...] = (Source, LabelDefinition, ReplaceRule, RejectRule)
+_ITEMS: tuple[type[BaseModel], ...] = (Source, LabelDefinition, ReplaceRule, RejectRule, RolloutStep)
 _INTRO = """\
 # Settings
 
@@ -37,6 +46,9 @@ A pipeline is configured by the Airflow Variable `autoglm_<pipeline>`, a JSON ob
 settings are the `settings=` argument of the operators, and numbers, switches and words can be overridden for one run in
 the trigger form. Only `sources` and `labels` have no default.
 """
+_GATEWAY = """\
+Not in the Variable, since the gateway has no Airflow: keys of the TOML file of `--config`, or environment variables
+`AUTOGLM_SERVING__<KEY>`, which win."""
 
 
 def render(pipeline: type[BaseModel] = PipelineSettings) -> str:
@@ -49,6 +61,7 @@ def render(pipeline: type[BaseModel] = PipelineSettings) -> str:
     lines += ["", "## Items of lists"]
     for item in _ITEMS:
         lines += ["", f"### {item.__name__}", "", _summary(item), "", *_table(item, "")]
+    lines += ["", "## The gateway", "", _GATEWAY, "", *_table(ServingSettings, "")]
     lines += ["", f"## `[{CONFIG_SECTION}]` in airflow.cfg", "", *_configuration()]
     return "\n".join(lines) + "\n"
 
@@ -103,7 +116,7 @@ def _default(field: FieldInfo) -> str:
         return "required"
     if isinstance(field.default, BaseModel):
         return "see below"
-    return f"`{json.dumps(field.default)}`"
+    return f"`{json.dumps(to_jsonable_python(field.default))}`"
 
 
 def _allowed(field: FieldInfo) -> str:

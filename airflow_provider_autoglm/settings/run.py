@@ -23,6 +23,7 @@ class RunReference(Settings):
     storage_conn_id: str = Field(default="", description="Airflow connection for `root`.")
     mlflow_run_id: str | None = Field(default=None, description="Parent run; null while MLflow is away.")
     tracking: TrackingSettings = Field(default=TrackingSettings(), description="MLflow tracking.")
+    state_conn_id: str = Field(default="autoglm_state", description="Airflow connection of the state.")
     force_stages: tuple[str, ...] = Field(default=(), description="Stages that recompute a committed corpus.")
     reasons: tuple[str, ...] = Field(default=(), description="Why the run was started; travels with the asset event.")
     settings_digest: str = Field(default="", description="Digest of the pipeline's effective settings.")
@@ -35,3 +36,13 @@ class RunReference(Settings):
     def datasets(self) -> str:
         """Folder URI of the pipeline's dataset versions."""
         return f"{self.root}/{self.pipeline}/datasets"
+
+    @property
+    def retrains(self) -> str:
+        """Folder URI of the claims on dataset versions, one file a version."""
+        return f"{self.root}/{self.pipeline}/state/retrains"
+
+    @property
+    def key(self) -> str:
+        """The DAG run, as claims and rollouts name it."""
+        return f"{self.dag_id}/{self.run_id}"

@@ -27,6 +27,9 @@ class ServingSettings(Settings):
     spool_dir: str = Field(
         default="", description="Folder of records that wait for the state; empty takes `cache_dir`/spool."
     )
+    max_spool_bytes: int = Field(
+        default=1024**3, ge=0, description="Bytes of records that may wait for the state; more are dropped."
+    )
     poll_s: float = Field(default=1.0, gt=0, le=1, description="Seconds between two looks at the routes.")
     request_timeout_s: float = Field(default=10.0, gt=0, le=600, description="Seconds in which a model has to answer.")
     load_timeout_s: float = Field(

@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
-from airflow_provider_autoglm.state.clock import database_now
 from airflow_provider_autoglm.state.database import Database
 from airflow_provider_autoglm.state.insert import insert_new
 from airflow_provider_autoglm.state.tables import rollout_events
@@ -39,8 +38,7 @@ def record_event(connection: sa.Connection, event: Event) -> bool:
         "rollout_id": event.rollout_id,
         "version": event.version,
         "generation": event.generation,
-        "detail": dict(event.detail),
-        "at": database_now(),
+        "detail": event.detail,
     }
     return insert_new(connection, rollout_events, [row]) == 1
 

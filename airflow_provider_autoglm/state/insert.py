@@ -10,20 +10,21 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 
 def insert_new(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> int:
-    """Insert those of ``rows`` that break no unique key; returns how many were new."""
+    """Insert those of ``rows``, all of the same columns, that break no unique key; returns how many were new."""
     if not rows:
         return 0
-    statement = _insert(connection, table).on_conflict_do_nothing()
-    return sum(connection.execute(statement.values(dict(row))).rowcount for row in rows)
+    statement = _insert(connection, table).on_conflict_do_nothing().returning(*table.primary_key)
+    return len(connection.execute(statement, [dict(row) for row in rows]).all())
 
 
 def insert_or_replace(
-    connection: sa.Connection, table: sa.Table, row: Mapping[str, Any], *, key: Sequence[str]
+    connection: sa.Connection, table: sa.Table, row: Mapping[str, Any], *, key: Sequence[str], newest_by: str = ""
 ) -> None:
-    """Insert ``row``, or give the row of the same ``key`` its values."""
+    """Insert ``row``, or give the row of the same ``key`` its values; unless that one is newer by ``newest_by``."""
     statement = _insert(connection, table).values(dict(row))
     values = {name: value for name, value in row.items() if name not in key}
-    connection.execute(statement.on_conflict_do_update(index_elements=list(key), set_=values))
+    is_newer = table.c[newest_by] <= statement.excluded[newest_by] if newest_by else None
+    connection.execute(statement.on_conflict_do_update(index_elements=list(key), set_=values, where=is_newer))
 
 
 def _insert(connection: sa.Connection, table: sa.Table) -> postgresql.Insert | sqlite.Insert:

@@ -71,19 +71,20 @@ def log_predictions(connection: sa.Connection, batch: Sequence[Prediction]) -> i
 
 
 def log_feedback(connection: sa.Connection, batch: Sequence[Feedback]) -> None:
-    """Write the feedback; a later one on the same request replaces the earlier."""
-    for item in batch:
-        insert_or_replace(connection, feedback, asdict(item), key=("pipeline", "request_id"))
+    """Write the feedback; of two on the same request the later one (by ``at``) stays, in whatever order they come."""
+    for item in sorted(batch, key=lambda item: item.request_id):  # one order for all writers: no deadlock
+        insert_or_replace(connection, feedback, asdict(item), key=("pipeline", "request_id"), newest_by="at")
 
 
-def count_requests(database: Database, rollout_id: int, since: float) -> dict[str, Counts]:
-    """Requests of a rollout since a time, by the version they were assigned to."""
+def count_requests(database: Database, rollout_id: int, since: float, until: float | None = None) -> dict[str, Counts]:
+    """Requests of a rollout from one time to before another, or to now, by the version they were assigned to."""
     failed = sa.case((predictions.c.assigned_status != "ok", 1), else_=0)
     query = (
         sa.select(predictions.c.assigned_version, sa.func.count(), sa.func.sum(failed))
         .where(
             predictions.c.rollout_id == rollout_id,
             predictions.c.at >= since,
+            sa.true() if until is None else predictions.c.at < until,
             predictions.c.position == 0,
         )
         .group_by(predictions.c.assigned_version)

@@ -64,10 +64,10 @@ def forget_replica(connection: sa.Connection, pipeline: str, gateway_id: str) ->
 
 
 def read_replicas(database: Database, pipeline: str) -> list[Replica]:
-    """All gateways that ever reported and did not say goodbye; look at ``is_fresh``."""
+    """All gateways that ever reported and did not say goodbye, by their ids; look at ``is_fresh``."""
     query = sa.select(replicas, (database_now() - replicas.c.heartbeat_at).label("age_s"))
     with database.reading() as connection:
-        rows = connection.execute(query.where(replicas.c.pipeline == pipeline)).mappings().all()
+        rows = connection.execute(query.where(replicas.c.pipeline == pipeline).order_by("gateway_id")).mappings().all()
     return [
         Replica(
             pipeline=row["pipeline"],

@@ -12,7 +12,7 @@ from airflow_provider_autoglm.exceptions import FencedError, PipelineFrozenError
 from airflow_provider_autoglm.state.clock import database_now
 from airflow_provider_autoglm.state.database import Database
 from airflow_provider_autoglm.state.events import Event, record_event
-from airflow_provider_autoglm.state.routes import Model, routes_in
+from airflow_provider_autoglm.state.routes import Model, lock_routes
 from airflow_provider_autoglm.state.tables import rollouts
 
 RolloutState = Literal[
@@ -35,7 +35,7 @@ class Rollout:
     """A rollout as it was read. ``started_by`` names the DAG run, which starts one rollout however often it is retried.
 
     ``step`` counts from 0 and ``holds`` counts how often it was held. ``entered_at`` is when ``state`` (and, in steps,
-    ``step``) began, ``now`` when the row was read, both by the database's clock.
+    ``step``) began, ``now`` when the row was read, both by the database's clock. ``transitions`` counts its changes.
     """
 
     id: int
@@ -52,11 +52,17 @@ class Rollout:
     created_at: float
     entered_at: float
     now: float = 0.0
+    transitions: int = 0
 
     @property
     def is_terminal(self) -> bool:
         """Whether nothing more will happen to it."""
         return self.state in TERMINAL_STATES
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether nothing happens to it by itself: it has ended, or is held for a person."""
+        return self.is_terminal or self.state == "held"
 
 
 @dataclass(frozen=True)
@@ -79,10 +85,11 @@ def start_rollout(
     :raises RolloutInProgressError: if another rollout of the pipeline is active.
     """
     with database.transaction() as connection:
+        # The lock makes one of two that start at once wait for the other, also on PostgreSQL.
+        routes = lock_routes(connection, pipeline)
         found = _find(connection, rollouts.c.started_by == started_by)
         if found is not None:
             return found
-        routes = routes_in(connection, pipeline)
         if routes.frozen_reason is not None:
             raise PipelineFrozenError(pipeline, routes.frozen_reason)
         active = _find(connection, _is_active(pipeline))
@@ -95,13 +102,12 @@ def start_rollout(
             "digest": model.digest,
             "champion_version": routes.champion.version if routes.champion else None,
             "started_by": started_by,
-            "settings": dict(settings),
+            "settings": settings,
             "state": "pending",
             "is_active": True,
             "created_at": database_now(),
             "entered_at": database_now(),
         }
-        # PostgreSQL lets two transactions come here at once; its unique indexes let one of them through.
         (rollout_id,) = connection.execute(sa.insert(rollouts).values(row).returning(rollouts.c.id)).one()
         created = _find(connection, rollouts.c.id == rollout_id)
         assert created is not None
@@ -143,7 +149,10 @@ def latest_rollout(database: Database, pipeline: str, version: str | None = None
 
 
 def take_over(database: Database, rollout_id: int) -> int:
-    """Become the one who acts on the rollout: returns a fencing token, and outdates all earlier ones."""
+    """Become the one who acts on the rollout: returns a fencing token, and outdates all earlier ones.
+
+    :raises LookupError: if there is no such rollout.
+    """
     statement = (
         sa.update(rollouts)
         .where(rollouts.c.id == rollout_id)
@@ -151,16 +160,19 @@ def take_over(database: Database, rollout_id: int) -> int:
         .returning(rollouts.c.fencing_token)
     )
     with database.transaction() as connection:
-        return int(connection.execute(statement).scalar_one())
+        token = connection.execute(statement).scalar_one_or_none()
+    if token is None:
+        raise LookupError(f"there is no rollout {rollout_id} in {database.name}")
+    return int(token)
 
 
 def check_token(connection: sa.Connection, rollout_id: int, token: int) -> None:
     """Hold the rollout's row for this transaction, so that whatever else it writes is written by the newest holder.
 
-    :raises FencedError: if ``token`` is outdated.
+    :raises FencedError: if ``token`` is outdated, or there is no such rollout.
     """
     query = sa.select(rollouts.c.fencing_token).where(rollouts.c.id == rollout_id).with_for_update()
-    if connection.execute(query).scalar_one() != token:
+    if connection.execute(query).scalar_one_or_none() != token:
         raise FencedError(rollout_id, token)
 
 
@@ -172,8 +184,9 @@ def move_rollout(connection: sa.Connection, seen: Rollout, token: int, transitio
     check_token(connection, seen.id, token)
     statement = (
         sa.update(rollouts)
-        .where(rollouts.c.id == seen.id, rollouts.c.state == seen.state, rollouts.c.step == seen.step)
+        .where(rollouts.c.id == seen.id, rollouts.c.transitions == seen.transitions)
         .values(
+            transitions=seen.transitions + 1,
             state=transition.state,
             step=transition.step,
             holds=transition.holds,
@@ -192,18 +205,15 @@ def move_rollout(connection: sa.Connection, seen: Rollout, token: int, transitio
 
 def _record(connection: sa.Connection, rollout: Rollout, transition: Transition) -> None:
     detail = {"state": transition.state, "step": transition.step, "reason": transition.reason, **transition.detail}
-    key = f"rollout/{rollout.id}/{rollout.entered_at:.3f}/{transition.state}/{transition.step}/{transition.holds}"
-    record_event(
-        connection,
-        Event(
-            rollout.pipeline,
-            key,
-            "transition",
-            rollout_id=rollout.id,
-            version=rollout.model.version,
-            detail=detail,
-        ),
+    event = Event(
+        rollout.pipeline,
+        f"rollout/{rollout.id}/transition/{rollout.transitions}",
+        "transition",
+        rollout_id=rollout.id,
+        version=rollout.model.version,
+        detail=detail,
     )
+    record_event(connection, event)
 
 
 def _is_active(pipeline: str) -> sa.ColumnElement[bool]:
@@ -230,4 +240,5 @@ def _find(connection: sa.Connection, condition: sa.ColumnElement[bool]) -> Rollo
         created_at=row["created_at"],
         entered_at=row["entered_at"],
         now=float(row["now"]),
+        transitions=row["transitions"],
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,6 +10,7 @@ import sqlalchemy as sa
 from airflow_provider_autoglm.exceptions import RouteChangedError
 from airflow_provider_autoglm.state.clock import database_now
 from airflow_provider_autoglm.state.database import Database
+from airflow_provider_autoglm.state.insert import insert_new
 from airflow_provider_autoglm.state.tables import routes
 
 
@@ -123,13 +123,16 @@ def mark_lease_lost(connection: sa.Connection, pipeline: str, generation: int) -
     return connection.execute(statement).rowcount == 1
 
 
+def lock_routes(connection: sa.Connection, pipeline: str) -> Routes:
+    """The routes, which nobody else can change until the end of the transaction."""
+    _insert_first(connection, pipeline)
+    connection.execute(sa.select(routes.c.generation).where(routes.c.pipeline == pipeline).with_for_update())
+    return routes_in(connection, pipeline)
+
+
 def _insert_first(connection: sa.Connection, pipeline: str) -> None:
-    exists = sa.exists().where(routes.c.pipeline == pipeline)
-    if connection.execute(sa.select(exists)).scalar_one():
-        return
-    connection.execute(
-        sa.insert(routes).values(pipeline=pipeline, generation=0, challenger_weight=0, updated_at=database_now())
-    )
+    # Of two that come here at once on PostgreSQL, the second waits for the first and finds its row.
+    insert_new(connection, routes, [{"pipeline": pipeline, "generation": 0}])
 
 
 def _columns(role: str, model: Model | None) -> dict[str, str | None]:
@@ -140,7 +143,7 @@ def _columns(role: str, model: Model | None) -> dict[str, str | None]:
     }
 
 
-def _routes(row: Mapping[str, Any]) -> Routes:
+def _routes(row: sa.RowMapping) -> Routes:
     return Routes(
         pipeline=row["pipeline"],
         generation=row["generation"],
@@ -155,6 +158,6 @@ def _routes(row: Mapping[str, Any]) -> Routes:
     )
 
 
-def _model(row: Mapping[str, Any], role: str) -> Model | None:
+def _model(row: sa.RowMapping, role: str) -> Model | None:
     version = row[f"{role}_version"]
     return None if version is None else Model(version, row[f"{role}_model_uri"], row[f"{role}_digest"])

@@ -70,6 +70,12 @@ class Registry:
                 self.client.delete_model_version(self.name, version.version)
             return _registered(first)
 
+    def find_run(self, run_id: str) -> RegisteredVersion | None:
+        """The version that a run has made, if any."""
+        with _explained(self.client):
+            found = self._versions_of(run_id)
+            return _registered(min(found, key=lambda version: int(version.version))) if found else None
+
     def version(self, version: str) -> RegisteredVersion:
         """One version.
 
@@ -102,6 +108,10 @@ class Registry:
         """Let the alias point to nothing; nothing happens if it does."""
         with _explained(self.client):
             self.client.delete_registered_model_alias(self.name, alias)
+
+    def version_url(self, version: str) -> str:
+        """Where MLflow's UI shows a version."""
+        return f"{self.client.tracking_uri.rstrip('/')}/#/models/{self.name}/versions/{version}"
 
     def set_tag(self, version: str, tag: str, value: str) -> None:
         """Tag a version."""

@@ -2,99 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
-
 import datasets
-import pytest
-import requests
 
 from airflow_provider_autoglm.corpus.store import Corpus
-from demo.stack import AirflowStack
-from demo.variable import demo_variable
-from tests.conftest import REPOSITORY, Site
-from tests.mlflow_server import ADMIN, ADMIN_PASSWORD, MlflowServer, running
+from tests.conftest import Site
+from tests.end_to_end.deployment import DATASET_DAG, Deployment
+from tests.mlflow_server import ADMIN_PASSWORD
 
-DAG_ID = "autoglm_dataset_default"
-RUN_LIMIT_S = 400
 MISPLACED_SECRET = "marked-variable-secret-91c2"
-
-
-class Deployment:
-    """A running Airflow with one pipeline."""
-
-    def __init__(self, stack: AirflowStack, mlflow: MlflowServer, root: Path, variable: dict[str, Any]) -> None:
-        self.stack = stack
-        self.mlflow = mlflow
-        self.root = root
-        self.variable = variable
-
-    def set_variable(self, **changes: Any) -> None:
-        self.stack.api.set_variable("autoglm_default", {**self.variable, **changes})
-
-    def run(self, conf: dict[str, Any] | None = None) -> str:
-        """Trigger the DAG and wait for its end; returns the run id."""
-        run_id = self.stack.api.trigger(DAG_ID, conf)
-        self.wait(run_id)
-        return run_id
-
-    def wait(self, run_id: str) -> None:
-        self.stack.processes.wait_until(
-            f"the end of {run_id}",
-            lambda: self.stack.api.run_state(DAG_ID, run_id) in ("success", "failed"),
-            timeout_s=RUN_LIMIT_S,
-            every_s=1,
-        )
-
-    def states(self, run_id: str) -> dict[str, str | None]:
-        return {task.name: task.state for task in self.stack.api.task_states(DAG_ID, run_id)}
-
-    def folder(self, run_id: str) -> Path:
-        return self.root / "default" / "runs" / run_id
-
-    def asset_events(self) -> list[dict[str, Any]]:
-        found = self.stack.api.call("GET", "assets/events", params={"order_by": "timestamp"})
-        return list(found["asset_events"])
-
-    def mlflow_runs(self, run_id: str) -> list[dict[str, Any]]:
-        """The parent of a DAG run, then its children; asked by plain HTTP, as a user with the password would."""
-        session = requests.Session()
-        session.auth = (ADMIN, ADMIN_PASSWORD)
-        api = f"{self.mlflow.uri}/api/2.0/mlflow"
-        experiment = session.get(f"{api}/experiments/get-by-name", params={"experiment_name": "autoglm/default"}).json()
-        identifier = experiment["experiment"]["experiment_id"]
-
-        def search(condition: str) -> list[dict[str, Any]]:
-            body = {"experiment_ids": [identifier], "filter": condition, "max_results": 100}
-            answer = session.post(f"{api}/runs/search", json=body).json()
-            return [run["info"] for run in answer.get("runs", [])]
-
-        (parent,) = search(f"tags.`airflow.run_id` = '{run_id}' and tags.`autoglm.role` = 'parent'")
-        return [parent, *search(f"tags.`mlflow.parentRunId` = '{parent['run_id']}'")]
-
-
-@pytest.fixture(scope="module")
-def deployment(small_site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    home = tmp_path_factory.mktemp("deployment")
-    variable = demo_variable(small_site.url, is_own_site=True)
-    variable["crawl"]["pages_per_shard"] = 60
-    variable["publish"]["min_class_rows"] = 0
-    environment = {"AIRFLOW__AUTOGLM__ROOT": f"file://{home}/corpora", "AIRFLOW__AUTOGLM__RETRIES": "0"}
-    with running(MlflowServer(home / "mlflow", basic_auth=True)) as mlflow:
-        stack = AirflowStack(home / "airflow", REPOSITORY / "dags", environment)
-        with stack:
-            made = Deployment(stack, mlflow, home / "corpora", variable)
-            made.set_variable()
-            stack.api.set_connection("mlflow_default", "mlflow", host=mlflow.uri, login=ADMIN, password=ADMIN_PASSWORD)
-            stack.wait_for_dag(DAG_ID)
-            stack.api.unpause(DAG_ID)
-            yield made
-
-
-@pytest.fixture(scope="module")
-def first_run(deployment: Deployment) -> str:
-    return deployment.run()
 
 
 def test_the_documents_of_the_site_become_dataset_version_one(
@@ -110,7 +25,7 @@ def test_the_documents_of_the_site_become_dataset_version_one(
 
 
 def test_the_asset_event_names_the_version_and_why_it_was_made(deployment: Deployment, first_run: str) -> None:
-    (event,) = deployment.asset_events()
+    (event,) = deployment.asset_events("dataset")
     assert event["uri"] == "autoglm://default/dataset"
     assert event["extra"]["version"] == 1
     assert event["extra"]["reasons"] == ["manual"]
@@ -123,7 +38,7 @@ def test_mlflow_holds_the_run_and_airflow_links_to_it(deployment: Deployment, fi
     assert parent["status"] == "FINISHED"
     assert sorted(run["run_name"] for run in children) == ["clean", "crawl", "dedupe", "label", "publish"]
     crawl = next(run for run in children if run["run_name"] == "crawl")
-    links = deployment.stack.api.call("GET", f"dags/{DAG_ID}/dagRuns/{first_run}/taskInstances/crawl/links")
+    links = deployment.stack.api.call("GET", f"dags/{DATASET_DAG}/dagRuns/{first_run}/taskInstances/crawl/links")
     assert crawl["run_id"] in links["extra_links"]["MLflow run"]
 
 
@@ -131,19 +46,7 @@ def test_clearing_with_a_changed_variable_recomputes_what_the_change_touches(
     deployment: Deployment, first_run: str
 ) -> None:
     deployment.set_variable(dedupe={"min_jaccard": 0.95})
-    deployment.stack.api.call(
-        "POST",
-        f"dags/{DAG_ID}/clearTaskInstances",
-        json={
-            "dry_run": False,
-            "dag_run_id": first_run,
-            "task_ids": ["load_settings"],
-            "include_downstream": True,
-            "only_failed": False,
-            "reset_dag_runs": True,
-        },
-    )
-    deployment.wait(first_run)
+    deployment.clear(first_run, "load_settings")
     assert "failed" not in deployment.states(first_run).values()
     folder = deployment.folder(first_run)
     assert not (folder / "crawl" / "_manifest.2.json").exists()
@@ -157,12 +60,12 @@ def test_clearing_with_a_changed_variable_recomputes_what_the_change_touches(
 
 def test_an_unchanged_site_makes_no_version_and_no_event(deployment: Deployment, first_run: str) -> None:
     versions = sorted((deployment.root / "default" / "datasets").iterdir())
-    events = len(deployment.asset_events())
+    events = len(deployment.asset_events("dataset"))
     run_id = deployment.run()
     assert deployment.states(run_id)["publish"] == "skipped"
-    assert deployment.stack.api.run_state(DAG_ID, run_id) == "success"
+    assert deployment.stack.api.run_state(DATASET_DAG, run_id) == "success"
     assert sorted((deployment.root / "default" / "datasets").iterdir()) == versions
-    assert len(deployment.asset_events()) == events
+    assert len(deployment.asset_events("dataset")) == events
 
 
 def test_a_misplaced_key_fails_the_first_task_without_showing_its_value(deployment: Deployment, first_run: str) -> None:
@@ -172,7 +75,7 @@ def test_a_misplaced_key_fails_the_first_task_without_showing_its_value(deployme
     states = deployment.states(run_id)
     assert states["load_settings"] == "failed"
     assert states["crawl"] == "upstream_failed"
-    log = deployment.stack.task_log(DAG_ID, run_id, "load_settings").read_text()
+    log = deployment.stack.task_log(DATASET_DAG, run_id, "load_settings").read_text()
     assert "autoglm_default.tracking.passwrd: unknown key" in log
 
 

@@ -159,7 +159,8 @@ def _write_version(
     for writer in writers.values():
         writer.end_shard()
         attempt.adopt("", writer.shards)
-    result = attempt.commit(dataset=_dataset_record(publication))
+    reasons = (provenance or Provenance()).reasons
+    result = attempt.commit(dataset={**_dataset_record(publication), "reasons": list(reasons)})
     write_card(uri, storage)
     return PublishedDataset(uri, publication.number, result.digest, _splits(plan))
 

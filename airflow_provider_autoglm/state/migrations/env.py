@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from airflow_provider_autoglm.state.database import VERSION_TABLE
+from airflow_provider_autoglm.state.revision import VERSION_TABLE
 from airflow_provider_autoglm.state.tables import metadata
 
 context.configure(

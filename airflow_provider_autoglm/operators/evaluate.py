@@ -1,0 +1,145 @@
+"""Judge a challenger against the champion."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator, Context
+from airflow.sdk.exceptions import AirflowSkipException
+
+from airflow_provider_autoglm.assets import model_asset
+from airflow_provider_autoglm.links import MlflowModelLink, MlflowRunLink
+from airflow_provider_autoglm.operators.base import airflow_errors
+from airflow_provider_autoglm.settings import EvaluateSettings, RunReference
+
+if TYPE_CHECKING:
+    from airflow_provider_autoglm.operators.stage_run import StageRun
+    from airflow_provider_autoglm.tracking.registry import RegisteredVersion, Registry
+    from airflow_provider_autoglm.training.evaluate import Verdict
+
+STAGE = "evaluate"
+
+
+class EvaluateModelOperator(BaseOperator):
+    """Compare a challenger with the champion on the test split, and tell a pass through the model asset.
+
+    A challenger that passes gets the alias ``challenger``. One that does not is refused: the verdict stays with its
+    version and in the XCom, the task is skipped, no alias is set and no event sent. Without a champion it has to beat
+    the majority class.
+
+    :param pipeline: name of the pipeline; it decides which asset the task updates.
+    :param dataset: what ``load_settings`` returned under ``dataset``. Templated.
+    :param challenger: version of the registered model. Templated.
+    :param settings: :class:`~airflow_provider_autoglm.settings.EvaluateSettings` or its dict. Templated.
+    :param run: what ``load_settings`` returned under ``run``. Templated.
+    :param champion: version to compare with; default the one that serves. Templated.
+    """
+
+    template_fields: Sequence[str] = ("dataset", "challenger", "settings", "run", "champion")
+    operator_extra_links = (MlflowRunLink(), MlflowModelLink())
+
+    def __init__(
+        self,
+        *,
+        pipeline: str,
+        dataset: Mapping[str, Any],
+        challenger: str,
+        settings: EvaluateSettings | Mapping[str, Any],
+        run: Mapping[str, Any],
+        champion: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self.asset = model_asset(pipeline)
+        super().__init__(**{"outlets": [self.asset], **kwargs})
+        self.pipeline = pipeline
+        self.dataset = dataset
+        self.challenger = challenger
+        self.settings = settings
+        self.run = run
+        self.champion = champion
+        self.mlflow_run_url: str | None = None
+        self.mlflow_model_url: str | None = None
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Compare, keep the verdict, set the alias on a pass and fill the asset event."""
+        from airflow_provider_autoglm.operators.serving_state import champion_of, registry_of
+        from airflow_provider_autoglm.operators.stage_run import StageRun
+
+        with airflow_errors():
+            run = RunReference.parse(self.run, path="run")
+            settings = EvaluateSettings.parse(self.settings, path=f"autoglm_{self.pipeline}.{STAGE}")
+            registry = registry_of(run)
+            challenger = registry.version(str(self.challenger))
+            champion = champion_of(run, registry) if self.champion is None else registry.version(str(self.champion))
+            _skip_if_settled(run, challenger, champion)
+            logged = {
+                **settings.model_dump(mode="json"),
+                "challenger": challenger.version,
+                "champion": None if champion is None else champion.version,
+            }
+            with StageRun(self, context, run, STAGE, logged) as stage_run:
+                verdict = self._judge(stage_run, registry, challenger, champion, settings)
+                self.mlflow_model_url = registry.version_url(challenger.version)
+                if verdict.passed:
+                    registry.set_alias("challenger", challenger.version)
+        return self._tell(context, challenger, champion, verdict)
+
+    def _judge(
+        self,
+        stage_run: StageRun,
+        registry: Registry,
+        challenger: RegisteredVersion,
+        champion: RegisteredVersion | None,
+        settings: EvaluateSettings,
+    ) -> Verdict:
+        from airflow_provider_autoglm.operators.serving_state import fetched
+        from airflow_provider_autoglm.tracking import LoggedInput, StageRecord
+        from airflow_provider_autoglm.training.evaluate import compare
+
+        number, uri, digest = (str(self.dataset[key]) for key in ("version", "uri", "digest"))
+        with fetched(registry, challenger, champion) as (challenger_folder, champion_folder):
+            verdict = compare(uri, challenger_folder, champion_folder, settings, storage=stage_run.storage)
+        registry.client.log_dict(stage_run.mlflow_run_id, verdict.to_dict(), "verdict.json")
+        registry.set_tag(challenger.version, "autoglm.verdict", "passed" if verdict.passed else "refused")
+        lineage = (LoggedInput(f"datasets/v{number}", uri, digest),)
+        stage_run.log_record(
+            StageRecord(STAGE, challenger.model_uri, challenger.digest, inputs=lineage, metrics=verdict.metrics)
+        )
+        return verdict
+
+    def _tell(
+        self, context: Context, challenger: RegisteredVersion, champion: RegisteredVersion | None, verdict: Verdict
+    ) -> dict[str, Any]:
+        result = {
+            "challenger": challenger.version,
+            "champion": None if champion is None else champion.version,
+            **verdict.to_dict(),
+        }
+        if not verdict.passed:
+            context["ti"].xcom_push("return_value", result)
+            raise AirflowSkipException(f"version {challenger.version} is refused: {'; '.join(verdict.reasons)}")
+        context["outlet_events"][self.asset].extra = {
+            "reference": challenger.model_uri,
+            "version": challenger.version,
+            "digest": challenger.digest,
+            "dataset_version": self.dataset["version"],
+            "reasons": list(self.dataset["reasons"]),
+            "key": f"{self.pipeline}/model/{challenger.version}",
+        }
+        return result
+
+
+def _skip_if_settled(run: RunReference, challenger: RegisteredVersion, champion: RegisteredVersion | None) -> None:
+    """A cleared task must not send the event of a version that was rolled out, or serves, a second time."""
+    from airflow_provider_autoglm.operators.serving_state import state_of
+    from airflow_provider_autoglm.state.rollouts import latest_rollout
+
+    if champion is not None and champion.version == challenger.version:
+        raise AirflowSkipException(f"version {challenger.version} is the champion, there is nothing to compare")
+    database = state_of(run)
+    earlier = None if database is None else latest_rollout(database, run.pipeline, challenger.version)
+    if earlier is not None:
+        raise AirflowSkipException(
+            f"version {challenger.version} has had rollout {earlier.id}, which is {earlier.state}: its verdict stands"
+        )

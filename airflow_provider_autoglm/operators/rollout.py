@@ -1,0 +1,190 @@
+"""Bring a challenger to the champion's place, or take it back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator, Context, get_current_context, task
+from airflow.sdk.exceptions import AirflowSkipException, TaskDeferred
+
+from airflow_provider_autoglm.links import MlflowModelLink, MlflowRunLink
+from airflow_provider_autoglm.operators.base import airflow_errors
+from airflow_provider_autoglm.operators.run import RunSettings
+from airflow_provider_autoglm.settings import RolloutSettings, RunReference
+from airflow_provider_autoglm.triggers.rollout import RolloutTrigger
+
+if TYPE_CHECKING:
+    from airflow_provider_autoglm.state.rollouts import Rollout
+
+STAGE = "rollout"
+
+
+@task(task_id="load_settings", multiple_outputs=True)
+def load_rollout_settings(pipeline: str) -> dict[str, Any]:
+    """Read the settings and find the challenger to roll out; skipped if there is none.
+
+    Returns what ``load_settings`` of the dataset DAG returns, and under ``challenger`` the ``version``, the key that
+    its rollout is ``started_by``, and whether a person asked to go on where it is held (``resumes_hold``).
+    """
+    from airflow_provider_autoglm.operators.serving_state import registry_of, required_state_of
+    from airflow_provider_autoglm.rollout.candidates import NothingToRollOut, next_candidate
+
+    context = get_current_context()
+    with airflow_errors():
+        run = RunSettings.read(pipeline, context)
+        candidate = next_candidate(
+            required_state_of(run.reference),
+            pipeline,
+            registry_of(run.reference),
+            version=context["params"].get("model_version"),
+            requested_by=run.reference.key,
+        )
+        if isinstance(candidate, NothingToRollOut):
+            raise AirflowSkipException(candidate.why)
+        return {**run.open(run.reference), "challenger": candidate.to_dict()}
+
+
+class CanaryDeployOperator(BaseOperator):
+    """Roll a challenger out in steps, judged against the champion, and roll it back on trouble.
+
+    Deferrable only: the triggerer drives the rollout, so no worker is held while a step bakes. The rollout lives in the
+    state and not in this task: cleared or killed at any line the task finds it there and goes on. Without a champion
+    the challenger takes the place as soon as it is warm.
+
+    :param challenger: what ``load_settings`` returned under ``challenger``: ``version``, ``started_by``,
+        ``resumes_hold``. Templated.
+    :param settings: :class:`~airflow_provider_autoglm.settings.RolloutSettings` or its dict. Templated.
+    :param run: what ``load_settings`` returned under ``run``. Templated.
+    """
+
+    template_fields: Sequence[str] = ("challenger", "settings", "run")
+    operator_extra_links = (MlflowRunLink(), MlflowModelLink())
+
+    def __init__(
+        self,
+        *,
+        challenger: Mapping[str, Any],
+        settings: RolloutSettings | Mapping[str, Any],
+        run: Mapping[str, Any],
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.challenger = challenger
+        self.settings = settings
+        self.run = run
+        self.mlflow_run_url: str | None = None
+        self.mlflow_model_url: str | None = None
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Start the rollout, or find it where it is; then leave it to the trigger until it comes to rest."""
+        with airflow_errors():
+            run, settings = self._parsed()
+            rollout = self._found_or_started(run, settings)
+            if rollout.is_at_rest:
+                return self._outcome(context, run, settings, rollout)
+        raise TaskDeferred(
+            trigger=RolloutTrigger(
+                rollout_id=rollout.id,
+                run=run.model_dump(mode="json"),
+                tick_s=settings.tick_s,
+                lease_s=settings.lease_s,
+            ),
+            method_name="execute_complete",
+        )
+
+    def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
+        """Read the rollout's end from the state; the event is only a wake-up."""
+        from airflow_provider_autoglm.operators.serving_state import required_state_of
+        from airflow_provider_autoglm.state.rollouts import read_rollout
+
+        with airflow_errors():
+            run, settings = self._parsed()
+            return self._outcome(context, run, settings, read_rollout(required_state_of(run), event["rollout_id"]))
+
+    def _parsed(self) -> tuple[RunReference, RolloutSettings]:
+        run = RunReference.parse(self.run, path="run")
+        return run, RolloutSettings.parse(self.settings, path=f"autoglm_{run.pipeline}.{STAGE}")
+
+    def _found_or_started(self, run: RunReference, settings: RolloutSettings) -> Rollout:
+        from airflow_provider_autoglm.operators.serving_state import driver_of, registry_of, required_state_of
+        from airflow_provider_autoglm.state.rollouts import rollout_started_by, start_rollout
+        from airflow_provider_autoglm.state.routes import Model
+
+        database = required_state_of(run)
+        found = rollout_started_by(database, self.challenger["started_by"])
+        if found is not None:
+            self.log.info("rollout %d of version %s is %s", found.id, found.model.version, found.state)
+            if found.state == "held" and self.challenger["resumes_hold"]:
+                return driver_of(run, found.id).resume_held()
+            return found
+        version = registry_of(run).version(str(self.challenger["version"]))
+        return start_rollout(
+            database,
+            run.pipeline,
+            Model(version.version, version.model_uri, version.digest),
+            started_by=self.challenger["started_by"],
+            settings=settings.model_dump(mode="json"),
+        )
+
+    def _outcome(
+        self, context: Context, run: RunReference, settings: RolloutSettings, rollout: Rollout
+    ) -> dict[str, Any]:
+        from airflow_provider_autoglm.operators.serving_state import registry_of
+        from airflow_provider_autoglm.operators.stage_run import StageRun
+        from airflow_provider_autoglm.tracking import StageRecord
+
+        logged = {**settings.model_dump(mode="json"), "rollout_id": rollout.id, "version": rollout.model.version}
+        with StageRun(self, context, run, STAGE, logged) as stage_run:
+            seconds = rollout.entered_at - rollout.created_at
+            stage_run.log_record(
+                StageRecord(
+                    STAGE,
+                    rollout.model.model_uri,
+                    rollout.model.digest,
+                    metrics={"seconds": seconds, "is_promoted": float(rollout.state == "done")},
+                )
+            )
+            self.mlflow_model_url = registry_of(run).version_url(rollout.model.version)
+        log = self.log.info if rollout.state == "done" else self.log.warning
+        log("rollout %d of version %s: %s. %s", rollout.id, rollout.model.version, rollout.state, rollout.reason)
+        return {
+            "outcome": rollout.state,
+            "rollout_id": rollout.id,
+            "version": rollout.model.version,
+            "champion": rollout.champion_version,
+            "reason": rollout.reason,
+        }
+
+
+class RollbackOperator(BaseOperator):
+    """End the pipeline's active rollout, or take the champion back to the one before, and repair the aliases.
+
+    Again after it has been done: no change.
+
+    :param run: what ``load_settings`` returned under ``run``. Templated.
+    :param reason: why, for the events. Templated.
+    """
+
+    template_fields: Sequence[str] = ("run", "reason")
+
+    def __init__(self, *, run: Mapping[str, Any], reason: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.run = run
+        self.reason = reason
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Roll back; returns the versions that serve and that were withdrawn."""
+        from airflow_provider_autoglm.operators.serving_state import registry_of, required_state_of
+        from airflow_provider_autoglm.rollout.rollback import roll_back
+
+        with airflow_errors():
+            run = RunReference.parse(self.run, path="run")
+            outcome = roll_back(required_state_of(run), run.pipeline, reason=self.reason, registry=registry_of(run))
+        for problem in outcome.problems:
+            self.log.warning("%s", problem)
+        return {
+            "champion": outcome.champion.version if outcome.champion else None,
+            "withdrawn": outcome.withdrawn.version if outcome.withdrawn else None,
+            "problems": list(outcome.problems),
+        }
