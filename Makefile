@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 CONSTRAINTS := constraints/airflow-3.3-python-3.11.txt
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help setup test lint bench demo docs clean
+.PHONY: help setup test lint bench drills demo docs clean
 
 help:  ## List the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -36,7 +36,10 @@ lint: setup  ## Style, types, import contracts and the generated reference
 bench: setup  ## Ratios against peers, measured in one run
 	$(BIN)/python -m benchmarks
 
-demo: $(VENV)/.demo  ## Crawl, clean, de-duplicate, label and publish under a real Airflow (SITE=https://… EXIT=1)
+drills: setup  ## Kills, outages and load under a real Airflow, by subject (SUBJECT=canary)
+	$(BIN)/python -m pytest --timeout=3600 drills$(if $(SUBJECT),/test_$(SUBJECT).py)
+
+demo: $(VENV)/.demo  ## From a site to a champion that answers, and back from a broken model, under a real Airflow (SITE=https://… EXIT=1)
 	@SITE='$(SITE)' EXIT='$(EXIT)' exec $(BIN)/python -m demo --with-parent
 
 docs: setup  ## Write the generated reference

@@ -8,9 +8,12 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+import psutil
 
 from demo import watchdog
 from demo.ports import HOST, is_served_by
@@ -138,6 +141,15 @@ class Processes:
             return is_served_by(port, watchdog.marked_processes(self.marker)) and is_healthy()
 
         self.wait_until(f"{', '.join(names)} healthy", is_ready, timeout_s=timeout_s, names=names)
+
+    def kill(self, name: str) -> None:
+        """SIGKILL to a process and to all that it has started, as the end of a machine would."""
+        process = self._running.pop(name)
+        family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+        for member in family:
+            with suppress(psutil.NoSuchProcess):
+                member.kill()
+        process.wait()
 
     def end(self, names: Collection[str]) -> None:
         """End some of the processes, as :meth:`stop` does with all."""

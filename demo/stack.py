@@ -130,6 +130,16 @@ class AirflowStack:
         """End every process of the stack."""
         self.processes.stop()
 
+    def kill(self, component: str) -> None:
+        """SIGKILL to ``api-server``, ``scheduler``, ``triggerer`` or ``dag-processor``, and to the tasks it runs."""
+        self.processes.kill(f"airflow-{component}")
+
+    def start_again(self, component: str) -> None:
+        """Start a component that was killed, without waiting for it."""
+        name = f"airflow-{component}"
+        command = self._airflow(*_COMPONENTS[name])
+        self.processes.start(name, command, env=self.env, is_server=name == _SERVER)
+
     def task_log(self, dag_id: str, run_id: str, task_id: str, *, map_index: int = -1) -> Path:
         """The log of a task's latest attempt: JSON lines."""
         folder = self.task_logs / f"dag_id={dag_id}" / f"run_id={run_id}" / f"task_id={task_id}"

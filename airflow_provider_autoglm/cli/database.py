@@ -51,9 +51,8 @@ def require_known(database: Database, pipeline: str) -> None:
     database.check()
     known = known_pipelines(database)
     if pipeline not in known:
-        sys.exit(
-            f"the state database {database.name} knows no pipeline {pipeline}; it knows {', '.join(known) or 'none yet'}"
-        )
+        names = ", ".join(known) or "none yet"
+        sys.exit(f"the state database {database.name} knows no pipeline {pipeline}; it knows {names}")
 
 
 def use_stored_connections() -> None:

@@ -192,8 +192,6 @@ class RolloutDriver:
         is_taken_back = rollout.state in ("rolling_back", "rollback_failed") and is_withdrawn(rollout, routes)
         if not (is_taken_back or is_promoted(rollout, routes)):
             return False
-        if self._aliases == "settled" or (is_taken_back and self._aliases == "unreachable"):
-            return False
         version = rollout.model.version
         try:
             registry = open_registry(self._registry)

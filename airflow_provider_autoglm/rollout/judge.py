@@ -16,7 +16,7 @@ from airflow_provider_autoglm.exceptions import MissingExtraError
 from airflow_provider_autoglm.settings.rollout import RolloutSettings
 
 try:
-    from scipy.special import betaincc, betaln  # type: ignore[import-untyped]
+    from scipy.special import betaincc, betaln
 except ImportError:
     raise MissingExtraError("scipy", "rollout") from None
 

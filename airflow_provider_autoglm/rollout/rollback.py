@@ -83,11 +83,12 @@ def _end_active(
         active = active_rollout(database, pipeline)
         if active is None or version not in (None, active.model.version):
             return None
+        left = active
         with suppress(FencedError):  # a trigger that starts at this moment has taken it over from us
             ended = RolloutDriver(database, active.id, registry=registry).withdraw(reason=reason)
             if ended.state != "done":  # else it was promoted at this moment
                 return ended
-    raise RolloutInProgressError(pipeline, active.id, active.model.version, active.state)
+    raise RolloutInProgressError(pipeline, left.id, left.model.version, left.state)
 
 
 def _step_back(database: Database, pipeline: str, reason: str, version: str | None) -> Model | None:

@@ -34,8 +34,9 @@ TERMINAL_STATES: frozenset[RolloutState] = frozenset({"done", "rolled_back"})
 class Rollout:
     """A rollout as it was read. ``started_by`` names the DAG run, which starts one rollout however often it is retried.
 
-    ``step`` counts from 0 and ``holds`` counts how often it was held. ``entered_at`` is when ``state`` (and, in steps,
-    ``step``) began, ``now`` when the row was read, both by the database's clock. ``transitions`` counts its changes.
+    ``step`` counts from 0, ``holds`` how often it was held undecided; a freeze does not count. ``entered_at`` is when
+    ``state`` (and, in steps, ``step``) began, ``now`` when the row was read, both by the database's clock.
+    ``transitions`` counts its changes.
     """
 
     id: int

@@ -6,10 +6,12 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from tempfile import TemporaryDirectory
+from types import TracebackType
 from typing import Literal
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
@@ -67,7 +69,8 @@ class Registry:
                 found = self._versions_of(run_id)
             first, *later = sorted(found, key=lambda version: int(version.version))
             for version in later:
-                self.client.delete_model_version(self.name, version.version)
+                with _MissingIsFine():  # the other one may have deleted it
+                    self.client.delete_model_version(self.name, str(version.version))
             return _registered(first)
 
     def find_run(self, run_id: str) -> RegisteredVersion | None:
@@ -81,32 +84,32 @@ class Registry:
 
         :raises ModelVersionNotFoundError: if there is none of this number, or it has no digest.
         """
-        with _explained(self.client):
-            try:
-                return _registered(self.client.get_model_version(self.name, version))
-            except MlflowException as error:
-                if error.error_code not in _MISSING:
-                    raise
+        with _explained(self.client), _MissingIsFine():
+            return _registered(self.client.get_model_version(self.name, version))
         raise ModelVersionNotFoundError(self.name, version)
 
     def find_alias(self, alias: Alias) -> RegisteredVersion | None:
-        """The version that the alias points to, if any."""
-        with _explained(self.client):
-            try:
-                return _registered(self.client.get_model_version_by_alias(self.name, alias))
-            except MlflowException as error:
-                if error.error_code not in _MISSING:
-                    raise
+        """The version that the alias points to, if any.
+
+        :raises ModelVersionNotFoundError: if it points to a version that this package has not registered.
+        """
+        with _explained(self.client), _MissingIsFine():
+            return _registered(self.client.get_model_version_by_alias(self.name, alias))
         return None
 
     def set_alias(self, alias: Alias, version: str) -> None:
-        """Let the alias point to ``version``."""
-        with _explained(self.client):
+        """Let the alias point to ``version``.
+
+        :raises ModelVersionNotFoundError: if there is none of this number.
+        """
+        with _explained(self.client), _MissingIsFine():
             self.client.set_registered_model_alias(self.name, alias, version)
+            return
+        raise ModelVersionNotFoundError(self.name, version)
 
     def drop_alias(self, alias: Alias) -> None:
         """Let the alias point to nothing; nothing happens if it does."""
-        with _explained(self.client):
+        with _explained(self.client), _MissingIsFine():
             self.client.delete_registered_model_alias(self.name, alias)
 
     def version_url(self, version: str) -> str:
@@ -114,9 +117,14 @@ class Registry:
         return f"{self.client.tracking_uri.rstrip('/')}/#/models/{self.name}/versions/{version}"
 
     def set_tag(self, version: str, tag: str, value: str) -> None:
-        """Tag a version."""
-        with _explained(self.client):
+        """Tag a version.
+
+        :raises ModelVersionNotFoundError: if there is none of this number.
+        """
+        with _explained(self.client), _MissingIsFine():
             self.client.set_model_version_tag(self.name, version, tag, value)
+            return
+        raise ModelVersionNotFoundError(self.name, version)
 
     def _versions_of(self, run_id: str) -> list[ModelVersion]:
         found = self.client.search_model_versions(f"name = {quoted(self.name)} and run_id = {quoted(run_id)}")
@@ -145,41 +153,50 @@ def model_digest(folder: str) -> str:
 def download_model(model_uri: str, digest: str, destination: str, client: MlflowClient | None) -> None:
     """Fetch a packaged model into ``destination``, which appears only when it is whole and of this digest.
 
+    Until then its files are in a folder beside it, ``<destination>.*.part``; who is killed leaves that behind.
+
     :param model_uri: ``runs:/<run id>/<path>``, fetched through ``client``; or ``file:///folder``, copied.
-    :raises DamagedModelError: if the files are not of ``digest``, or ``model_uri`` is neither.
-    :raises TrackingUnavailableError: if MLflow cannot be used, or there is no client for it.
+    :raises DamagedModelError: if the files are not of ``digest`` or not there, ``model_uri`` is neither, or there is no
+        client for it.
+    :raises TrackingUnavailableError: if MLflow cannot be used.
     """
-    unfinished = f"{destination}.{os.getpid()}.part"
-    shutil.rmtree(unfinished, ignore_errors=True)
-    try:
-        os.makedirs(unfinished)
+    parent, name = os.path.split(os.path.abspath(destination))
+    os.makedirs(parent, exist_ok=True)
+    with TemporaryDirectory(prefix=f"{name}.", suffix=".part", dir=parent, ignore_cleanup_errors=True) as unfinished:
         folder = _fetch(model_uri, unfinished, client)
         found = model_digest(folder)
         if found != digest:
             raise DamagedModelError(model_uri, f"its files have digest {found} and not {digest}")
-        _move(folder, destination)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+        _move(folder, destination, digest)
 
 
 def _fetch(model_uri: str, destination: str, client: MlflowClient | None) -> str:
     parts = urlsplit(model_uri)
-    if parts.scheme == "file":
-        return shutil.copytree(parts.path, os.path.join(destination, "model"))
+    if parts.scheme == "file" and not parts.netloc:
+        return _copy(model_uri, unquote(parts.path), os.path.join(destination, "model"))
     run_id, _, path = parts.path.lstrip("/").partition("/")
     if parts.scheme != "runs" or not run_id or not path:
         raise DamagedModelError(model_uri, "expected runs:/<run id>/<path> or file:///folder")
     if client is None:
         raise DamagedModelError(model_uri, "no MLflow server is configured to fetch it from; set tracking_uri")
-    with _explained(client):
+    with _explained(client), _MissingIsFine():
         return client.download_artifacts(run_id, path, destination)
+    raise DamagedModelError(model_uri, "MLflow does not have it")
 
 
-def _move(folder: str, destination: str) -> None:
+def _copy(model_uri: str, source: str, destination: str) -> str:
+    try:
+        return shutil.copytree(source, destination)
+    except (OSError, shutil.Error) as error:
+        raise DamagedModelError(model_uri, f"its files cannot be copied: {error}") from error
+
+
+def _move(folder: str, destination: str, digest: str) -> None:
     try:
         os.rename(folder, destination)
     except OSError:
-        if not os.path.isdir(destination):  # somebody else may have been first
+        # Somebody else may have been first, with the same files.
+        if not os.path.isdir(destination) or model_digest(destination) != digest:
             raise
 
 
@@ -196,8 +213,8 @@ def _registered(version: ModelVersion) -> RegisteredVersion:
     return RegisteredVersion(
         name=version.name,
         version=str(version.version),
-        run_id=version.run_id,
-        model_uri=version.source,
+        run_id=version.run_id or "",
+        model_uri=version.source or "",
         digest=tags[DIGEST_TAG],
         tags=tags,
     )
@@ -210,3 +227,12 @@ def _explained(client: MlflowClient) -> Iterator[None]:
         yield
     except SERVER_ERRORS as error:
         raise explain(client.tracking_uri, error) from error
+
+
+class _MissingIsFine(AbstractContextManager[None]):
+    """Ends the block where MLflow says that there is no such thing."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        return isinstance(error, MlflowException) and error.error_code in _MISSING

@@ -280,6 +280,33 @@ def test_routes_that_somebody_changes_meanwhile_are_read_again_and_decided_again
     assert read_routes(database, PIPELINE).champion == THREE
 
 
+def test_a_freeze_between_a_decision_and_its_act_wins(database: Database) -> None:
+    rollout = start(database)
+    with database.transaction() as connection:
+        connection.exec_driver_sql(
+            "create trigger meanwhile after insert on rollout_events when new.detail like '%\"warming\"%' "
+            "begin update routes set generation = generation + 1, frozen_reason = 'incident 12'; end"
+        )
+    held = driver_of(database, rollout).tick()
+    assert (held.state, held.reason) == ("held", "frozen: incident 12")
+    assert states(database, rollout) == ["pending", "validating", "warming", "held"]
+    assert read_routes(database, PIPELINE).challenger is None
+
+
+def test_routes_that_change_faster_than_they_can_be_read_are_left_to_the_next_tick(
+    database: Database, gateways: Gateways
+) -> None:
+    driver = baking(database, gateways)
+    gateways.open_breaker(gateways.poll(), "2")
+    with database.transaction() as connection:
+        # The change has no effect, as if somebody had always been faster.
+        connection.exec_driver_sql("create trigger refusing before update on routes begin select raise(ignore); end")
+    assert driver.tick().state == "rolling_back"
+    assert read_routes(database, PIPELINE).challenger == TWO
+    allow(database)
+    assert driver.tick().state == "rolled_back"
+
+
 def test_an_older_driver_is_fenced_at_whatever_it_tries(database: Database, gateways: Gateways) -> None:
     driver = baking(database, gateways)
     gateways.poll(requests=100)

@@ -20,7 +20,7 @@ from tests.postgres_server import PostgresServer, running
 from tests.rollout.conftest import ONE, PIPELINE, TWO, driver_of, quick, start, states
 from tests.rollout.gateways import Gateways
 
-_LONG = [{"weight_percent": weight, "bake_s": 0} for weight in range(10, 100, 10)]
+_LONG = [{"weight_percent": weight, "bake_s": 0} for weight in range(10, 100, 20)]
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,8 @@ import asyncio
 import os
 import shutil
 import signal
+import socket
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -132,15 +134,16 @@ def test_a_promoted_challenger_keeps_its_process_and_the_old_champion_answers_wh
 def test_a_version_that_is_wanted_again_while_it_leaves_keeps_its_process_but_not_its_breaker(gateway: Open) -> None:
     async def run() -> None:
         async with gateway(breaker_failures=1, poll_s=1.0) as gate:
-            old, new = gate.model("1"), gate.model("2", "nan", when="bad")
-            await gate.serve(old, new, champion="1")
+            new = gate.model("2", "nan", when="bad")
+            await gate.serve(new, champion=None)
             pid = gate.host("2").pid
             assert await gate.ask("2", "bad") == "invalid_output"
             assert gate.told == [("2", "invalid_output")]
-            await gate.fleet.want([old], champion="1")
-            await gate.fleet.want([old, new], champion="1")
+            await gate.fleet.want([], champion=None)
+            assert gate.fleet.statuses() == {}
+            await gate.fleet.want([new], champion=None)
             assert gate.host("2").pid == pid
-            assert gate.fleet.statuses() == {"1": READY, "2": READY}
+            assert gate.fleet.statuses() == {"2": READY}
 
     asyncio.run(run())
 
@@ -149,15 +152,15 @@ def test_a_version_that_is_wanted_again_while_it_leaves_keeps_its_process_but_no
 def test_failures_in_a_row_open_the_breaker_of_a_challenger(gateway: Open, kind: Any, reason: str) -> None:
     async def run() -> None:
         async with gateway(breaker_failures=2) as gate:
-            models = [gate.model("1"), gate.model("2", kind, when="bad")]
-            await gate.serve(*models, champion="1")
+            models = [gate.model("2", kind, when="bad")]
+            await gate.serve(*models, champion=None)
             assert [await gate.ask("2", text) for text in ("bad", "good", "bad")] == [reason, "web", reason]
             assert gate.told == []
             assert await gate.ask("2", "bad") == reason
             assert gate.told == [("2", reason)]
-            await gate.fleet.want(models, champion="1")
-            assert gate.fleet.statuses()["2"] == VersionStatus("ready", True, f"breaker: {reason}")
-            await gate.fleet.want(models[1:], champion="2")
+            await gate.fleet.want(models, champion=None)
+            assert gate.fleet.statuses() == {"2": VersionStatus("ready", True, f"breaker: {reason}")}
+            await gate.fleet.want(models, champion="2")
             assert gate.fleet.statuses() == {"2": READY}
 
     asyncio.run(run())
@@ -200,7 +203,7 @@ def test_a_challenger_that_crashes_is_out_of_traffic_even_once_it_is_loaded_agai
 def test_a_challenger_that_is_killed_while_idle_loses_its_traffic_at_once(gateway: Open) -> None:
     async def run() -> None:
         async with gateway() as gate:
-            await gate.serve(gate.model("1"), gate.model("2"), champion="1")
+            await gate.serve(gate.model("2"), champion=None)
             pid = gate.host("2").pid
             assert pid is not None
             os.kill(pid, signal.SIGKILL)
@@ -243,12 +246,11 @@ def test_a_challenger_that_cannot_be_loaded_says_why_and_is_tried_again_when_it_
 ) -> None:
     async def run() -> None:
         async with gateway() as gate:
-            good = gate.model("1")
             source = tmp_path / "late"
             late = Model("2", source.as_uri(), model_digest(tiny("last")))
-            await gate.fleet.want([good, late], champion="1")
+            await gate.fleet.want([late], champion=None)
             await until(lambda: gate.state("2") == "failed")
-            assert "FileNotFoundError" in gate.fleet.statuses()["2"].reason
+            assert "No such file or directory" in gate.fleet.statuses()["2"].reason
             assert gate.told == []
             shutil.copytree(tiny("last"), source)
             await gate.serve(late, champion="2")
@@ -321,16 +323,18 @@ def test_a_fleet_that_closes_stops_what_loads_what_lingers_and_what_leaves(gatew
     asyncio.run(run())
 
 
-def test_a_gateway_that_ends_while_a_model_is_fetched_does_not_wait_for_it(
-    gateway: Open, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    source = tmp_path / "pipe"
-    source.mkdir()
-    os.mkfifo(source / "MLmodel")  # reading it waits for a writer, as a server that does not answer
+def test_a_gateway_that_ends_while_a_model_is_fetched_does_not_wait_for_it(gateway: Open) -> None:
+    def fetching() -> list[threading.Thread]:
+        return [thread for thread in threading.enumerate() if thread.name == "fetch-model"]
 
     async def run() -> None:
-        async with gateway() as gate:
-            await gate.fleet.want([Model("1", source.as_uri(), "sha256:" + "0" * 64)], champion="1")
-            await until(lambda: list((tmp_path / "cache" / "models").glob("*.part")))
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            uri = f"http://127.0.0.1:{silent.getsockname()[1]}"
+            async with gateway(tracking_uri=uri) as gate:
+                await gate.fleet.want([Model("1", "runs:/abc/model", "sha256:" + "0" * 64)], champion="1")
+                asked, _ = await asyncio.to_thread(silent.accept)
+            assert [thread.daemon for thread in fetching()] == [True]
+            asked.close()
+        await until(lambda: not fetching())
 
     asyncio.run(run())
