@@ -102,6 +102,11 @@ class AirflowApi:
         """``queued``, ``running``, ``success`` or ``failed``."""
         return str(self.call("GET", f"dags/{dag_id}/dagRuns/{_quoted(run_id)}")["state"])
 
+    def run_ids(self, dag_id: str) -> list[str]:
+        """The runs of a DAG, whatever started them, the oldest first; 100 at most."""
+        page = self.call("GET", f"dags/{dag_id}/dagRuns", params={"limit": _PAGE, "order_by": "id"})
+        return [str(run["dag_run_id"]) for run in page["dag_runs"]]
+
     def task_states(self, dag_id: str, run_id: str) -> list[TaskState]:
         """All task instances of a run."""
         found: list[dict[str, Any]] = []

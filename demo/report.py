@@ -1,58 +1,44 @@
-"""The summary as text for a terminal."""
+"""The outcome as text for a terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
-from demo.summary import STAGES, DuplicateExample, Summary
-
-_BAR_CHARS = 30
-
-
-def report(summary: Summary) -> str:
-    """All figures on one screen or two."""
-    return "\n".join(_lines(summary))
+from demo.dataset_report import dataset_lines
+from demo.models import model_lines
+from demo.outcome import Outcome
+from demo.rollouts import rollout_lines
+from demo.traffic import traffic_lines
+from demo.weights import chart_lines
 
 
-def _lines(summary: Summary) -> Iterator[str]:
+def report(outcome: Outcome) -> str:
+    """All figures on two screens or three."""
+    return "\n".join(_lines(outcome))
+
+
+def _lines(outcome: Outcome) -> Iterator[str]:
     yield ""
-    yield f"Pages of {summary.site}"
-    yield f"  attempted {summary.pages_attempted}, crawled {summary.pages_crawled}"
-    yield from _by_reason("rejected", summary.rejected)
-    yield from _by_reason("removed", summary.removed)
+    yield from dataset_lines(outcome.dataset)
+    for model in outcome.models:
+        yield ""
+        yield from model_lines(model)
+    for rollout in outcome.rollouts:
+        yield ""
+        yield from rollout_lines(rollout)
     yield ""
-    yield f"Duplicates removed: {summary.duplicates_removed}"
-    for example in summary.duplicate_examples:
-        yield from _example(example)
+    breakers = {
+        rollout.version: [rollout.began_at + breaker.at_s for breaker in rollout.breakers]
+        for rollout in outcome.rollouts
+    }
+    yield from chart_lines(outcome.weights, breakers)
     yield ""
-    yield "Labels of the dataset"
-    for label, share in summary.label_shares.items():
-        yield f"  {label:<22} {share:6.1%}  {'█' * round(share * _BAR_CHARS)}"
-    if summary.agreement is not None:
-        agreement = summary.agreement
-        yield f"  agreement with the truth: {agreement.share:.1%} of {agreement.rows} rows"
+    yield from traffic_lines(outcome.traffic)
     yield ""
-    dataset = summary.dataset
-    splits = ", ".join(f"{name} {rows}" for name, rows in dataset.opened_rows.items())
-    yield f"Dataset version {dataset.version}: {dataset.rows} rows ({splits})"
-    yield f"  datasets.load_dataset({dataset.path!r})"
-    yield ""
-    seconds = ", ".join(f"{stage} {summary.seconds.get(stage, 0):.0f} s" for stage in STAGES)
-    yield f"Time: {seconds}"
-    yield f"Airflow: {summary.airflow_url}"
-    yield f"MLflow:  {summary.mlflow.url}  ({len(summary.mlflow.child_inputs)} child runs)"
-
-
-def _by_reason(what: str, stages: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
-    for stage, reasons in stages.items():
-        if reasons:
-            listed = ", ".join(f"{reason} {rows}" for reason, rows in reasons.items())
-            yield f"  {what} by {stage}: {listed}"
-
-
-def _example(example: DuplicateExample) -> Iterator[str]:
-    yield f"  {example.hamming} of 64 bits apart, Jaccard similarity {example.jaccard:.2f}"
-    yield f"    removed  {example.removed_url}"
-    yield f"             {example.removed_excerpt}"
-    yield f"    kept     {example.kept_url}"
-    yield f"             {example.kept_excerpt}"
+    aliases = ", ".join(f"{alias} = {version or 'none'}" for alias, version in outcome.aliases.items())
+    yield f"Model:   {outcome.model_url}  ({aliases})"
+    mlflow = outcome.dataset.mlflow
+    yield f"MLflow:  {mlflow.url}  ({len(mlflow.child_inputs)} child runs)"
+    for run in outcome.runs:
+        yield f"Airflow: {run.url}  ({run.seconds:.0f} s)"
+    yield f"All of it took {outcome.seconds:.0f} s"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -103,16 +102,11 @@ class Summary:
         found += [f"MLflow knows no input of {stage}" for stage in STAGES[1:] if inputs.get(stage) == 0]
         return found
 
-    def to_json(self) -> str:
-        """All figures, and the problems."""
+    def to_dict(self) -> dict[str, Any]:
+        """All figures as JSON types."""
         agreement = {**asdict(self.agreement), "share": round(self.agreement.share, 4)} if self.agreement else None
-        figures = {
-            **asdict(self),
-            "agreement": agreement,
-            "mlflow": {**asdict(self.mlflow), "child_runs": len(self.mlflow.child_inputs)},
-            "problems": self.problems(),
-        }
-        return json.dumps(figures, indent=2, ensure_ascii=False)
+        mlflow = {**asdict(self.mlflow), "child_runs": len(self.mlflow.child_inputs)}
+        return {**asdict(self), "agreement": agreement, "mlflow": mlflow}
 
 
 def summarise(

@@ -1,4 +1,4 @@
-"""The Airflow Variable of the demo: six areas of software, each with the phrases that describe its texts."""
+"""The Airflow Variable of the demo: six areas of software, phrases that describe their texts, and a hurried policy."""
 
 from __future__ import annotations
 
@@ -54,6 +54,24 @@ PHRASES: dict[str, tuple[str, ...]] = {
 }
 
 
+# The policy of a demo, not of production: minutes instead of days, and a challenger may be as good as the champion give
+# or take the noise of a test split of a hundred texts. The first model reads little of a text, the second one more.
+POLICY: dict[str, dict[str, Any]] = {
+    "train": {"method": "head", "max_tokens": 64},
+    "evaluate": {"min_gain": -0.1, "min_rows": 10},
+    "rollout": {
+        "steps": [{"weight_percent": 50, "bake_s": 20}],
+        "min_requests": 200,
+        "max_step_s": 180,
+        "warm_timeout_s": 120,
+        "tick_s": 1,
+        "lease_s": 20,
+    },
+}
+SECOND_MODEL: dict[str, Any] = {"train.max_tokens": 256}
+"""Fields of the trigger form of the second training."""
+
+
 def demo_variable(url: str, *, is_own_site: bool) -> dict[str, Any]:
     """The value of the Variable ``autoglm_default`` for a crawl of ``url``, checked against the settings models.
 
@@ -65,6 +83,7 @@ def demo_variable(url: str, *, is_own_site: bool) -> dict[str, Any]:
         "labels": [{"name": name, "phrases": list(phrases)} for name, phrases in PHRASES.items()],
         "clean": {"min_chars": 100, "languages": ["en"]},
         "publish": {"title": "Software documentation by area"},
+        **POLICY,
     }
     if is_own_site:
         value["sources"][0]["name"] = "demo site"

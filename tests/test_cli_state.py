@@ -393,6 +393,20 @@ def test_a_rollback_without_an_mlflow_connection_repairs_the_routes(
     assert read_routes(database, "news").champion == model("1")
 
 
+def test_a_rollback_of_one_version_is_harmless_when_it_is_repeated(
+    autoglm: Autoglm, database: Database, url_file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect_mlflow(monkeypatch, f"http://127.0.0.1:{free_port()}")
+    start_canary(database)
+
+    arguments = ["rollback", "news", "--reason", "complaints", "--version", "3", "--state-url-file", url_file]
+    first, second = autoglm(*arguments), autoglm(*arguments)
+
+    assert "version 3 was taken back; version 2 answers" in first.out
+    assert "nothing to take back; version 2 answers" in second.out
+    assert read_routes(database, "news").champion == model("2")
+
+
 def test_a_rollback_of_nothing_says_so(
     autoglm: Autoglm, database: Database, url_file: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

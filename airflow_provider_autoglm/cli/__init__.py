@@ -35,6 +35,9 @@ _ARG_MLFLOW = Arg(
     type=str,
     default="mlflow_default",
 )
+_ARG_VERSION = Arg(
+    ("--version",), help="Take back this version only: again after it was taken back, nothing happens", type=str
+)
 _ARG_REASON = Arg(("--reason",), help="Why, in words; it is kept with the event", type=str, required=True)
 _ARG_FREEZE_REASON = Arg(("--reason",), help="Why, in words; it is kept with the event", type=str, default="")
 _ARG_OFF = Arg(("--off",), help="Lift the freeze", action="store_true")
@@ -84,6 +87,7 @@ def get_commands() -> list[CLICommand]:
                     "End the active rollout; without one, give the champion before its place again",
                     _ARG_PIPELINE,
                     _ARG_REASON,
+                    _ARG_VERSION,
                     _ARG_MLFLOW,
                     *_STATE,
                 ),

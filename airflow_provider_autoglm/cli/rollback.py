@@ -20,7 +20,9 @@ def rollback(args: argparse.Namespace) -> None:
 
     with opened_state(args) as database:
         require_known(database, args.pipeline)
-        outcome = roll_back(database, args.pipeline, reason=args.reason, registry=lambda: _registry(args))
+        outcome = roll_back(
+            database, args.pipeline, reason=args.reason, registry=lambda: _registry(args), version=args.version
+        )
         _report(args.pipeline, database, outcome)
         if not _is_withdrawn(database, args.pipeline, outcome):
             sys.exit(f"the routes of {args.pipeline} still name the version that was to be taken back; run this again")

@@ -160,18 +160,19 @@ class CanaryDeployOperator(BaseOperator):
 class RollbackOperator(BaseOperator):
     """End the pipeline's active rollout, or take the champion back to the one before, and repair the aliases.
 
-    Again after it has been done: no change.
-
     :param run: what ``load_settings`` returned under ``run``. Templated.
     :param reason: why, for the events. Templated.
+    :param version: take back this version only, so that a retry never takes back another; default what is found, the
+        challenger before the champion. Templated.
     """
 
-    template_fields: Sequence[str] = ("run", "reason")
+    template_fields: Sequence[str] = ("run", "reason", "version")
 
-    def __init__(self, *, run: Mapping[str, Any], reason: str, **kwargs: Any) -> None:
+    def __init__(self, *, run: Mapping[str, Any], reason: str, version: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.run = run
         self.reason = reason
+        self.version = version
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Roll back; returns the versions that serve and that were withdrawn."""
@@ -180,7 +181,13 @@ class RollbackOperator(BaseOperator):
 
         with airflow_errors():
             run = RunReference.parse(self.run, path="run")
-            outcome = roll_back(required_state_of(run), run.pipeline, reason=self.reason, registry=registry_of(run))
+            outcome = roll_back(
+                required_state_of(run),
+                run.pipeline,
+                reason=self.reason,
+                registry=lambda: registry_of(run),
+                version=None if self.version is None else str(self.version),
+            )
         for problem in outcome.problems:
             self.log.warning("%s", problem)
         return {

@@ -51,7 +51,7 @@ def main() -> None:
     except AutoGLMError as error:
         parser.exit(2, f"{error}\n")
     except OSError as error:
-        parser.exit(1, f"cannot listen on {settings.host}:{settings.port}: {error.strerror}\n")
+        parser.exit(1, f"cannot listen on {settings.host}:{settings.port}: {os.strerror(error.errno or 0)}\n")
     for number in (signal.SIGTERM, signal.SIGINT):
         # Uvicorn raises the signals that ended it once more when it is done: then this is where they go.
         signal.signal(number, server.handle_exit)

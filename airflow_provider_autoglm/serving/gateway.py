@@ -60,10 +60,12 @@ class Gateway:
     async def stop(self) -> None:
         """Say goodbye, let the models go and write what is left of the log."""
         assert self._polling is not None
-        await self._poller.stop(self._polling)
-        await self._fleet.close()
-        await asyncio.to_thread(self._log.close)
-        self._database.close()
+        try:
+            await self._poller.stop(self._polling)
+            await self._fleet.close()
+        finally:
+            await asyncio.to_thread(self._log.close)
+            self._database.close()
 
     async def answer(self, request_id: str, texts: Sequence[str]) -> Outcome:
         """Answer one request and queue its rows for the log.
@@ -78,7 +80,8 @@ class Gateway:
         finally:
             self._in_flight -= 1
         if isinstance(outcome.refusal, HostFailure):
-            _log.warning("request %s: version %s: %s", request_id, outcome.assigned_version, outcome.refusal.status)
+            # Its detail is what the model said, which may quote the text.
+            _log.warning("request %s was not answered: %s", request_id, outcome.refusal.status)
         rows = predictions_of(outcome, request_id=request_id, texts=texts, at=at, settings=self._settings)
         self._log.add(rows)
         self.metrics.observe(outcome, seconds=time.monotonic() - began)

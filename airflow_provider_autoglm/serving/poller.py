@@ -98,10 +98,8 @@ class Poller:
     async def _poll(self) -> str:
         """Look once; returns what was wrong with the state, or nothing."""
         problem = await self._attempt(self._read())
-        if self.table is not None:
-            champion = self.table.routes.champion or self.table.stand_in
-            await self._fleet.want(self.table.models(), champion=champion.version if champion else None)
-        return problem or await self._attempt(self._report())
+        mistake = await self._attempt(self._want())
+        return problem or mistake or await self._attempt(self._report())
 
     async def _attempt(self, step: Awaitable[None]) -> str:
         try:
@@ -129,6 +127,11 @@ class Poller:
             routes = routes_in(connection, self._settings.pipeline)
             database_time = float(connection.execute(sa.select(database_now())).scalar_one())
         return routes, database_time, time.monotonic()
+
+    async def _want(self) -> None:
+        if self.table is not None:
+            champion = self.table.routes.champion or self.table.stand_in
+            await self._fleet.want(self.table.models(), champion=champion.version if champion else None)
 
     async def _report(self) -> None:
         assert self.table is not None

@@ -38,6 +38,7 @@ LogMetrics = Callable[[Mapping[str, float], int], None]
 _LOGGED_TIMES = 20
 _MOST_STEPS_BETWEEN_LOGS = 50
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
+_ONEDNN_WITHOUT_MEMORY = "could not create a primitive"  # what is left of an allocation that failed inside oneDNN
 _METRIC_NAMES = {
     "loss": "train/loss",
     "learning_rate": "train/learning_rate",
@@ -78,7 +79,7 @@ def finetune(
         try:
             _run(trainer, settings, last_checkpoint(checkpoints))
         except (RuntimeError, MemoryError) as error:
-            if not isinstance(error, MemoryError) and not should_reduce_batch_size(error):
+            if not _is_out_of_memory(error):
                 raise
             if batch_size == 1:
                 raise TrainingMemoryError(error, settings.max_tokens) from error
@@ -110,6 +111,10 @@ def _is_whole(checkpoint: str) -> bool:
     except (FileNotFoundError, ValueError):
         return False
     return True
+
+
+def _is_out_of_memory(error: RuntimeError | MemoryError) -> bool:
+    return isinstance(error, MemoryError) or should_reduce_batch_size(error) or _ONEDNN_WITHOUT_MEMORY in str(error)
 
 
 def _smaller(batch_size: int, effective: int) -> int:

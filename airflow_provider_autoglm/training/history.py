@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from mlflow.entities import Metric
@@ -45,13 +46,23 @@ class History:
 
         :raises TrackingUnavailableError: if MLflow cannot be used.
         """
-        try:
+        with explained(self.client):
             self._send()
-        except SERVER_ERRORS as error:
-            raise explain(self.client.tracking_uri, error) from error
 
     def _send(self) -> None:
         check_reachable(self.client.tracking_uri)
         while self._pending:
             self.client.log_batch(self.run_id, metrics=self._pending[:_METRICS_OF_A_REQUEST])
             del self._pending[:_METRICS_OF_A_REQUEST]
+
+
+@contextmanager
+def explained(client: MlflowClient) -> Iterator[None]:
+    """Put what MLflow raises into our words.
+
+    :raises TrackingUnavailableError: if MLflow cannot be used.
+    """
+    try:
+        yield
+    except SERVER_ERRORS as error:
+        raise explain(client.tracking_uri, error) from error

@@ -21,10 +21,9 @@ from airflow_provider_autoglm.exceptions import MissingExtraError, TooFewRowsErr
 from airflow_provider_autoglm.labeling.models import without_progress_bars
 from airflow_provider_autoglm.settings import TrainSettings
 from airflow_provider_autoglm.tracking.registry import RegisteredVersion, Registry, model_digest
-from airflow_provider_autoglm.tracking.server import SERVER_ERRORS, explain
 from airflow_provider_autoglm.tracking.values import metrics
 from airflow_provider_autoglm.training.data import TRAIN, Dataset, Examples
-from airflow_provider_autoglm.training.history import History
+from airflow_provider_autoglm.training.history import History, explained
 from airflow_provider_autoglm.training.network import configured_threads, tokens_read
 
 log = logging.getLogger(__name__)
@@ -34,7 +33,7 @@ ARTIFACT_PATH = "model"
 
 _PACKAGE, _METRICS, _WORK, _CHECKPOINTS = "model", "metrics.json", "work.json", "checkpoints"
 _EXTRA = "train"
-_MODULES = ("torch", "accelerate", "onnx", "onnxruntime", "onnxscript", "sklearn")
+_MODULES = ("onnx", "onnxruntime", "onnxscript", "sklearn", "torch", "accelerate")
 _FEWEST_CLASSES = 2
 _LOGGED = ("train/", "validation/")
 
@@ -198,21 +197,17 @@ def _register(work: _Work, dataset: Dataset, tracking: TrainingRun, history: His
     registered = tracking.registry.find_run(tracking.run_id)
     if registered is not None:  # by another attempt: its files must stay as they are
         return registered
-    try:
+    with explained(tracking.client):
         known = tracking.client.get_run(tracking.run_id).data.metrics
         tracking.client.log_batch(tracking.run_id, metrics=metrics(_read_json(work.metrics) or {}, known))
         tracking.client.log_artifacts(tracking.run_id, work.package, ARTIFACT_PATH)
-    except SERVER_ERRORS as error:
-        raise explain(tracking.client.tracking_uri, error) from error
     tags = {"autoglm.dataset_version": dataset.version, "autoglm.dataset_digest": dataset.digest, **tracking.tags}
     return tracking.registry.register(tracking.run_id, ARTIFACT_PATH, model_digest(work.package), tags)
 
 
 def _metrics_of(tracking: TrainingRun) -> dict[str, float]:
-    try:
+    with explained(tracking.client):
         found = tracking.client.get_run(tracking.run_id).data.metrics
-    except SERVER_ERRORS as error:
-        raise explain(tracking.client.tracking_uri, error) from error
     return {name: value for name, value in found.items() if name.startswith(_LOGGED)}
 
 

@@ -26,6 +26,7 @@ from airflow_provider_autoglm.state.replicas import read_replicas
 from airflow_provider_autoglm.state.routes import Model
 from airflow_provider_autoglm.state.tables import feedback, predictions, routes
 from tests.gateway import PIPELINE, Gateway, deploy, tiny_model, wait_until
+from tests.postgres_server import PASSWORD, PostgresServer, running
 from tests.serving.conftest import StartGateway
 
 SECRET = "the-text-nobody-may-repeat"
@@ -228,22 +229,7 @@ def test_a_gateway_says_what_it_does(shared: tuple[Gateway, Database]) -> None:
     assert replica.is_fresh
 
 
-def test_without_a_champion_it_asks_to_come_back_until_there_is_one(
-    state: Database, models: dict[str, Model], start_gateway: StartGateway
-) -> None:
-    gateway = start_gateway()
-    wait_until("the state is read", lambda: gateway.routes()["problem"] == "")
-    for answer in (gateway.get("/ready"), gateway.invoke("web")):
-        assert (answer.status_code, int(answer.headers["retry-after"]) > 0) == (503, True)
-        assert answer.json()["error"]["message"] == "docs has no champion yet"
-
-    deploy(state, champion=models["keyword"])
-
-    wait_until("it is ready", gateway.is_ready)
-    assert gateway.invoke("web").ok
-
-
-def test_a_state_that_is_not_migrated_is_waited_for(
+def test_a_gateway_waits_for_the_state_its_tables_and_a_champion_and_says_so(
     tmp_path: Path, state_url: str, models: dict[str, Model], start_gateway: StartGateway
 ) -> None:
     database = Database(state_url)
@@ -252,12 +238,18 @@ def test_a_state_that_is_not_migrated_is_waited_for(
     (tmp_path / "state").mkdir()
     (tmp_path / "state" / "state.db").touch()
     wait_until("it says what to do", lambda: "airflow autoglm db migrate" in gateway.get("/ready").text)
-    assert gateway.get("/ready").status_code == 503
 
     database.migrate()
+
+    wait_until("the state is read", lambda: gateway.routes()["problem"] == "")
+    for answer in (gateway.get("/ready"), gateway.invoke("web")):
+        assert (answer.status_code, int(answer.headers["retry-after"]) > 0) == (503, True)
+        assert answer.json()["error"]["message"] == "docs has no champion yet"
+
     deploy(database, champion=models["keyword"])
 
     wait_until("it is ready", gateway.is_ready)
+    assert gateway.invoke("web").ok
     assert gateway.log_file.read_text().count("the state cannot be used") == 1  # once a minute
     database.close()
 
@@ -370,6 +362,34 @@ def _backlog(gateway: Gateway) -> int:
     return int(gateway.routes()["log_backlog_rows"])
 
 
+def test_a_postgresql_that_is_stopped_and_started_loses_nothing_and_its_password_is_nowhere(
+    tmp_path: Path, models: dict[str, Model], start_gateway: StartGateway
+) -> None:
+    with running(PostgresServer()) as server:
+        (tmp_path / "url").write_text(server.create_database())
+        database = Database((tmp_path / "url").read_text())
+        database.migrate()
+        deploy(database, champion=models["keyword"])
+        gateway = start_gateway(state_url="", state_url_file=str(tmp_path / "url"))
+        wait_until("it is ready", gateway.is_ready)
+        gateway.invoke("web", request_id="before")
+        wait_until("it is logged", lambda: logged_ids(database) == ["before"])
+
+        with server.away():
+            gateway.invoke("web", "nul \0", request_id="away")
+            gateway.feedback("away", label="tables")
+            wait_until("it is on disk", lambda: gateway.routes()["log_spooled_bytes"] and not _backlog(gateway))
+            said = [gateway.get(path).text for path in ("/ready", "/v1/routes", "/metrics")]
+
+        wait_until("it is replayed", lambda: logged_ids(database) == ["before", "away", "away.1"])
+        wait_until("the routes are read", lambda: gateway.routes()["problem"] == "")
+        assert "away, the routes are those of before" in said[0]
+        for text in (*said, gateway.log_file.read_text()):
+            assert PASSWORD not in text
+        assert gateway.stop() == 0
+        database.close()
+
+
 def test_a_gateway_killed_while_the_state_is_away_serves_its_champion_and_replays_once_it_is_back(
     tmp_path: Path, state: Database, models: dict[str, Model], gateway: Gateway
 ) -> None:
@@ -430,30 +450,25 @@ def test_promotions_and_rollbacks_under_load_fail_no_request(
     assert {row["assigned_status"] for row in logged(state)} == {"ok"}
 
 
-@pytest.mark.parametrize(
-    ("answer", "code", "status"), [("error", 502, "error"), ("crash", 502, "crash"), ("slow", 504, "timeout")]
-)
 def test_a_champion_that_fails_is_an_error_in_json(
-    state: Database,
-    models: dict[str, Model],
-    start_gateway: StartGateway,
-    answer: str,
-    code: int,
-    status: str,
+    state: Database, models: dict[str, Model], start_gateway: StartGateway
 ) -> None:
-    deploy(state, champion=models[answer])
-    gateway = start_gateway(request_timeout_s=0.3)
-    wait_until("it is ready", gateway.is_ready)
+    gateway = start_gateway(request_timeout_s=0.5)
+    failures = (("error", 502, "error"), ("slow", 504, "timeout"), ("crash", 502, "crash"))
+    for answer, code, status in failures:
+        deploy(state, champion=models[answer])
+        version = models[answer].version
+        wait_until("it answers", lambda version=version: gateway.routes()["answering"] == version)
 
-    refused = gateway.invoke(f"now {SECRET}", request_id="r")
+        refused = gateway.invoke(f"now {SECRET}", request_id=status)
 
-    assert refused.status_code == code
-    assert refused.json() == {"error": {"message": "the model did not answer", "status": status}}
-    assert refused.headers["x-request-id"] == "r"
-    wait_until("it is logged", lambda: logged(state))
-    (row,) = logged(state)
-    assert (row["assigned_status"], row["served_version"], row["label"]) == (status, None, None)
-    assert f"request r: version {models[answer].version}: {status}" in gateway.log_file.read_text()
+        assert refused.status_code == code
+        assert refused.json() == {"error": {"message": "the model did not answer", "status": status}}
+        assert refused.headers["x-request-id"] == status
+        assert f"request {status} was not answered: {status}" in gateway.log_file.read_text()
+    wait_until("they are logged", lambda: len(logged(state)) == 3)
+    rows = [(row["assigned_status"], row["served_version"], row["label"]) for row in logged(state)]
+    assert rows == [(status, None, None) for _, _, status in failures]
     assert SECRET not in gateway.log_file.read_text()
 
 

@@ -201,7 +201,9 @@ def test_a_full_disk_leaves_no_half_of_a_batch(tmp_path: Path) -> None:
         "waiting = spool(Path(sys.argv[1])); waiting.append([prediction('a')]);"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (waiting.bytes + 10, resource.RLIM_INFINITY));"
-        "print(waiting.append([prediction('b')]), drained(waiting))"
+        "dropped = waiting.append([prediction('b')]);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY));"
+        "print(dropped, drained(waiting))"
     )
     ended = subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, capture_output=True, text=True)
     assert ended.stdout.split("\n")[0] == "1 ['a']"

@@ -12,8 +12,10 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from mlflow.pyfunc import PythonModelContext
 
 from airflow_provider_autoglm.tracking.registry import model_digest
+from airflow_provider_autoglm.training import packaged_model
 from airflow_provider_autoglm.training.data import Dataset
 from tests.training.conftest import Trained
 from tests.training.published import LABELS
@@ -108,6 +110,20 @@ def test_an_answer_does_not_depend_on_the_texts_beside_it(trained: Trained) -> N
     assert np.allclose(together.logits[::17], np.concatenate([answer.logits for answer in alone]), atol=1e-4)
     assert np.allclose(together.embedding[::17], np.concatenate([answer.embedding for answer in alone]), atol=1e-4)
     assert together.is_valid.all()
+
+
+def test_the_code_in_the_package_is_ours_and_answers_alike_outside_of_mlflow(trained: Trained) -> None:
+    context = PythonModelContext(
+        artifacts={name: str(trained.folder / "artifacts" / name) for name in ("model.onnx", "tokenizer.json")},
+        model_config={"labels": list(LABELS), "max_tokens": 64, "pad_token_id": 0},
+    )
+    model = packaged_model.TextClassifier()
+    model.load_context(context)
+    texts = TEXTS * 20
+    answer = model.predict(context, pd.DataFrame({"text": texts}))
+    assert np.allclose(answer["logits"], trained.package.predict(texts).logits, atol=1e-5)
+    assert model.predict(context, pd.DataFrame({"text": []}))["embedding"].shape == (0, 384)
+    assert Path(packaged_model.__file__).read_text() == (trained.folder / "packaged_model.py").read_text()
 
 
 def test_no_texts_have_no_answers(trained: Trained) -> None:

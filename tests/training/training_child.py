@@ -10,6 +10,7 @@ from typing import Any
 
 from mlflow.tracking import MlflowClient
 
+from airflow_provider_autoglm.exceptions import TrainingMemoryError
 from airflow_provider_autoglm.labeling.models import LoadedModel
 from airflow_provider_autoglm.settings import TrainSettings
 from airflow_provider_autoglm.tracking.registry import Registry
@@ -26,28 +27,39 @@ def run_train(settings: TrainSettings, arguments: dict[str, Any]) -> None:
 
 
 def run_finetune_in_little_memory(settings: TrainSettings, arguments: dict[str, Any]) -> None:
-    """Fine-tune with so many bytes beyond what the process has once the model is loaded."""
+    """Fine-tune one text at a time in 5 MB, then as set in ``free_bytes``."""
+    for batch_size, free_bytes in ((1, 5_000_000), (settings.batch_size, arguments["free_bytes"])):
+        changed = settings.model_copy(update={"batch_size": batch_size})
+        try:
+            print(json.dumps({"steps": finetune_in_little_memory(changed, arguments, free_bytes)}))
+        except TrainingMemoryError as error:
+            print(json.dumps({"error": str(error)}))
+
+
+def finetune_in_little_memory(settings: TrainSettings, arguments: dict[str, Any], free_bytes: int) -> int:
+    """Fine-tune with ``free_bytes`` beyond what the process has once the model is loaded; the optimizer's steps."""
     dataset = Dataset.open(arguments["dataset"])
     steps: list[int] = []
 
     def load() -> LoadedModel:
         resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
         model = load_classifier(settings, dataset.labels)
-        limit = _address_space() + arguments["free_bytes"]
+        limit = _address_space() + free_bytes
         resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
         return model
 
-    with configured_threads():
+    try:
         finetune(
             load,
             dataset.read("train", settings.max_texts),
             dataset.read("validation", 4),
             settings,
-            checkpoints=arguments["work_dir"],
+            checkpoints=f"{arguments['work_dir']}/{settings.batch_size}",
             log_metrics=lambda values, step: steps.append(step),
         )
-    resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    print(json.dumps({"steps": steps[-1]}))
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    return steps[-1]
 
 
 def _address_space() -> int:
@@ -57,4 +69,5 @@ def _address_space() -> int:
 if __name__ == "__main__":
     given = json.loads(sys.argv[1])
     work = run_finetune_in_little_memory if "free_bytes" in given else run_train
-    work(TrainSettings.parse(given["settings"]), given)
+    with configured_threads():
+        work(TrainSettings.parse(given["settings"]), given)
