@@ -40,13 +40,13 @@ _CONFIG_OPTIONS: dict[str, dict[str, Any]] = {
         "default": "",
     },
     "retrain_schedule": {
-        "description": "Cron schedule on which retrain DAGs look for a dataset version whose event was lost; empty: none.",
+        "description": "Cron schedule on which retrain DAGs look for a dataset version whose event was lost.",
         "type": "string",
         "example": "17 * * * *",
         "default": "17 * * * *",
     },
     "canary_rollout_schedule": {
-        "description": "Cron schedule on which rollout DAGs look for a challenger whose event was lost; empty: none.",
+        "description": "Cron schedule on which rollout DAGs look for a challenger whose event was lost.",
         "type": "string",
         "example": "37 * * * *",
         "default": "37 * * * *",

@@ -1,1 +1,1 @@
-"""Kills, outages and load against real processes, by subject: ``make drills SUBJECT=canary``. Not part of ``make test``."""
+"""Kills and outages against real processes, by subject: ``make drills SUBJECT=canary``. Not part of ``make test``."""

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -24,7 +22,7 @@ from demo.gateway import Gateway
 from demo.stack import AirflowStack
 from demo.variable import demo_variable
 from tests.conftest import REPOSITORY
-from tests.gateway import wait_until
+from tests.gateway import Client, wait_until
 from tests.mlflow_server import MlflowServer, running
 from tests.packaged import Answer, write_tiny_model
 from tests.postgres_server import PostgresServer
@@ -57,7 +55,7 @@ _TEXTS = ("a table of numbers", "a web page", "tables and the web")
 
 @dataclass
 class Loop:
-    """What a drill kills and looks at; ``answers`` counts what clients saw, by status and version."""
+    """What a drill kills and looks at."""
 
     folder: Path
     stack: AirflowStack
@@ -66,7 +64,12 @@ class Loop:
     database: Database
     gateway: Gateway
     registry: Registry
-    answers: Counter[tuple[int, str | None]] = field(default_factory=Counter)
+    client: Client
+
+    @property
+    def answers(self) -> Counter[tuple[int, str | None]]:
+        """What the client saw, by status and version."""
+        return self.client.answers
 
     def register(self, *, answer: Answer = "keyword", when: str = "") -> str:
         """A new version that answers like this."""
@@ -143,29 +146,9 @@ class Loop:
         with self.database.reading() as connection:
             return int(connection.execute(query).scalar_one())
 
-    @contextmanager
-    def traffic(self) -> Iterator[None]:
-        """Clients that ask all the time; a gateway that is not there is counted as status 0."""
-        is_over = threading.Event()
-
-        def ask() -> None:
-            for text in itertools.cycle(_TEXTS):
-                if is_over.wait(0.02):
-                    return
-                try:
-                    answer = self.gateway.invoke(text)
-                except OSError:
-                    self.answers[0, None] += 1
-                else:
-                    self.answers[answer.status_code, answer.headers.get("x-model-version")] += 1
-
-        client = threading.Thread(target=ask)
-        client.start()
-        try:
-            yield
-        finally:
-            is_over.set()
-            client.join()
+    def traffic(self) -> AbstractContextManager[None]:
+        """A client that asks all the time."""
+        return self.client.asking(every_s=0.02)
 
 
 @pytest.fixture(scope="module")
@@ -193,7 +176,7 @@ def loop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loop]:
         gateway.start()
         cleanup.callback(gateway.stop)
         registry = Registry(MlflowClient(tracking_uri=mlflow.uri), PIPELINE)
-        yield Loop(folder, stack, mlflow, postgres, database, gateway, registry)
+        yield Loop(folder, stack, mlflow, postgres, database, gateway, registry, Client(gateway, _TEXTS))
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_provider_autoglm.exceptions import AutoGLMError
-from airflow_provider_autoglm.links import MlflowRunLink
+from airflow_provider_autoglm.links import MlflowModelLink, MlflowRunLink
 from airflow_provider_autoglm.settings import RunReference, Settings
 
 if TYPE_CHECKING:
@@ -76,6 +76,27 @@ class StageOperator(BaseOperator):
     def write(self, settings: Any, destination: str, stage_run: StageRun) -> StageResult:
         """Call the library. ``settings`` is an instance of ``settings_model``."""
         raise NotImplementedError
+
+
+class ModelOperator(BaseOperator):
+    """Do something with a version of the registered model.
+
+    Base of the operators that train, judge and roll out. An operator leaves its links in ``mlflow_run_url`` and
+    ``mlflow_model_url``.
+
+    :param settings: settings of the stage, as a model or a dict. Templated.
+    :param run: what ``load_settings`` returned under ``run``. Templated.
+    """
+
+    template_fields: Sequence[str] = ("settings", "run")
+    operator_extra_links = (MlflowRunLink(), MlflowModelLink())
+
+    def __init__(self, *, settings: Settings | Mapping[str, Any], run: Mapping[str, Any], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.settings: Any = settings  # a model of the subclass's own, or its dict
+        self.run = run
+        self.mlflow_run_url: str | None = None
+        self.mlflow_model_url: str | None = None
 
 
 class CorpusOperator(StageOperator):

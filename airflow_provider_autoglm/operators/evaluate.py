@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator, Context
+from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_provider_autoglm.assets import model_asset
-from airflow_provider_autoglm.links import MlflowModelLink, MlflowRunLink
-from airflow_provider_autoglm.operators.base import airflow_errors
+from airflow_provider_autoglm.operators.base import ModelOperator, airflow_errors
 from airflow_provider_autoglm.settings import EvaluateSettings, RunReference
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 STAGE = "evaluate"
 
 
-class EvaluateModelOperator(BaseOperator):
+class EvaluateModelOperator(ModelOperator):
     """Compare a challenger with the champion on the test split, and tell a pass through the model asset.
 
     A challenger that passes gets the alias ``challenger``. One that does not is refused: the verdict stays with its
@@ -36,8 +35,7 @@ class EvaluateModelOperator(BaseOperator):
     :param champion: version to compare with; default the one that serves. Templated.
     """
 
-    template_fields: Sequence[str] = ("dataset", "challenger", "settings", "run", "champion")
-    operator_extra_links = (MlflowRunLink(), MlflowModelLink())
+    template_fields: Sequence[str] = ("dataset", "challenger", "champion", *ModelOperator.template_fields)
 
     def __init__(
         self,
@@ -45,8 +43,6 @@ class EvaluateModelOperator(BaseOperator):
         pipeline: str,
         dataset: Mapping[str, Any],
         challenger: str,
-        settings: EvaluateSettings | Mapping[str, Any],
-        run: Mapping[str, Any],
         champion: str | None = None,
         **kwargs: Any,
     ) -> None:
@@ -55,11 +51,7 @@ class EvaluateModelOperator(BaseOperator):
         self.pipeline = pipeline
         self.dataset = dataset
         self.challenger = challenger
-        self.settings = settings
-        self.run = run
         self.champion = champion
-        self.mlflow_run_url: str | None = None
-        self.mlflow_model_url: str | None = None
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Compare, keep the verdict, set the alias on a pass and fill the asset event."""

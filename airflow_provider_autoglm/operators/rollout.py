@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator, Context, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException, TaskDeferred
 
-from airflow_provider_autoglm.links import MlflowModelLink, MlflowRunLink
-from airflow_provider_autoglm.operators.base import airflow_errors
+from airflow_provider_autoglm.operators.base import ModelOperator, airflow_errors
 from airflow_provider_autoglm.operators.run import RunSettings
 from airflow_provider_autoglm.settings import RolloutSettings, RunReference
 from airflow_provider_autoglm.triggers.rollout import RolloutTrigger
@@ -45,7 +44,7 @@ def load_rollout_settings(pipeline: str) -> dict[str, Any]:
         return {**run.open(run.reference), "challenger": candidate.to_dict()}
 
 
-class CanaryDeployOperator(BaseOperator):
+class CanaryDeployOperator(ModelOperator):
     """Roll a challenger out in steps, judged against the champion, and roll it back on trouble.
 
     Deferrable only: the triggerer drives the rollout, so no worker is held while a step bakes. The rollout lives in the
@@ -58,23 +57,11 @@ class CanaryDeployOperator(BaseOperator):
     :param run: what ``load_settings`` returned under ``run``. Templated.
     """
 
-    template_fields: Sequence[str] = ("challenger", "settings", "run")
-    operator_extra_links = (MlflowRunLink(), MlflowModelLink())
+    template_fields: Sequence[str] = ("challenger", *ModelOperator.template_fields)
 
-    def __init__(
-        self,
-        *,
-        challenger: Mapping[str, Any],
-        settings: RolloutSettings | Mapping[str, Any],
-        run: Mapping[str, Any],
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, *, challenger: Mapping[str, Any], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.challenger = challenger
-        self.settings = settings
-        self.run = run
-        self.mlflow_run_url: str | None = None
-        self.mlflow_model_url: str | None = None
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Start the rollout, or find it where it is; then leave it to the trigger until it comes to rest."""

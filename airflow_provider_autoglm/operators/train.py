@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from airflow.sdk import BaseOperator, Context
+from airflow.sdk import Context
 
-from airflow_provider_autoglm.links import MlflowModelLink, MlflowRunLink
-from airflow_provider_autoglm.operators.base import airflow_errors
+from airflow_provider_autoglm.operators.base import ModelOperator, airflow_errors
 from airflow_provider_autoglm.settings import RunReference, TrainSettings
 
 STAGE = "train"
 
 
-class TrainModelOperator(BaseOperator):
+class TrainModelOperator(ModelOperator):
     """Train a text classifier on a dataset version and register it as a version of the model ``<pipeline>``.
 
     Nothing serves the version before :class:`~airflow_provider_autoglm.operators.evaluate.EvaluateModelOperator` has
@@ -26,23 +25,11 @@ class TrainModelOperator(BaseOperator):
     :param run: what ``load_settings`` returned under ``run``. Templated.
     """
 
-    template_fields: Sequence[str] = ("dataset", "settings", "run")
-    operator_extra_links = (MlflowRunLink(), MlflowModelLink())
+    template_fields: Sequence[str] = ("dataset", *ModelOperator.template_fields)
 
-    def __init__(
-        self,
-        *,
-        dataset: Mapping[str, Any],
-        settings: TrainSettings | Mapping[str, Any],
-        run: Mapping[str, Any],
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, *, dataset: Mapping[str, Any], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.dataset = dataset
-        self.settings = settings
-        self.run = run
-        self.mlflow_run_url: str | None = None
-        self.mlflow_model_url: str | None = None
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Train, log and register; returns the version with its ``model_uri``, ``digest`` and metrics."""

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import os
-import threading
-from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -23,7 +19,7 @@ from airflow_provider_autoglm.state.rollouts import latest_rollout
 from airflow_provider_autoglm.state.routes import Routes, read_routes
 from airflow_provider_autoglm.state.tables import rollout_events, rollouts
 from tests.end_to_end.deployment import Deployment
-from tests.gateway import Gateway
+from tests.gateway import Client, Gateway
 from tests.mlflow_server import ADMIN, ADMIN_PASSWORD
 
 RETRAIN_DAG = "autoglm_retrain_default"
@@ -43,8 +39,7 @@ class Serving:
     deployment: Deployment
     database: Database
     gateway: Gateway
-    texts: list[str]
-    answers: Counter[tuple[int, str | None]] = field(default_factory=Counter)
+    client: Client
 
     @property
     def routes(self) -> Routes:
@@ -60,26 +55,6 @@ class Serving:
     def count(self, table: sa.Table) -> int:
         with self.database.reading() as connection:
             return int(connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one())
-
-    @contextmanager
-    def traffic(self) -> Iterator[None]:
-        """A client that asks one text after the other until the block ends."""
-        is_over = threading.Event()
-
-        def ask() -> None:
-            for text in itertools.cycle(self.texts):
-                if is_over.is_set():
-                    return
-                answer = self.gateway.invoke(text)
-                self.answers[answer.status_code, answer.headers.get("x-model-version")] += 1
-
-        client = threading.Thread(target=ask)
-        client.start()
-        try:
-            yield
-        finally:
-            is_over.set()
-            client.join()
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +80,7 @@ def serving(deployment: Deployment, first_run: str) -> Iterator[Serving]:
     )
     gateway.start()
     try:
-        yield Serving(deployment, database, gateway, texts)
+        yield Serving(deployment, database, gateway, Client(gateway, texts))
     finally:
         gateway.stop()
     deployment.set_variable()
@@ -151,7 +126,7 @@ def test_an_asset_event_trains_the_first_model_and_its_own_deploys_it_without_st
     (event,) = serving.deployment.asset_events("model")
     assert event["extra"]["version"] == "1"
     assert event["extra"]["key"] == "default/model/1"
-    answer = serving.gateway.invoke(serving.texts[0])
+    answer = serving.gateway.invoke(serving.client.texts[0])
     assert answer.status_code == 200
     assert answer.headers["x-model-version"] == "1"
     labels = {label["name"] for label in serving.deployment.variable["labels"]}
@@ -162,7 +137,8 @@ def test_the_model_names_the_dataset_it_was_trained_on(
     serving: Serving, registry: MlflowClient, first_model: str
 ) -> None:
     version = registry.get_model_version(PIPELINE, "1")
-    dataset = Corpus.open(f"file://{serving.deployment.root}/default/datasets/v1")
+    number = version.tags["autoglm.dataset_version"]
+    dataset = Corpus.open(f"file://{serving.deployment.root}/default/datasets/v{number}")
     assert version.tags["autoglm.dataset_digest"] == dataset.digest
     read = {item.dataset.digest for item in registry.get_run(version.run_id).inputs.dataset_inputs}
     assert dataset.digest in read
@@ -173,7 +149,7 @@ def second_model(serving: Serving, first_model: str) -> dict[str, Any]:
     """The outcome of the second version's rollout, under traffic."""
     deployment = serving.deployment
     rolled_out = deployment.runs(ROLLOUT_DAG)
-    with serving.traffic():
+    with serving.client.asking():
         serving.retrain(**{"train.seed": 7})
         run_id = deployment.wait_for_another_run(ROLLOUT_DAG, rolled_out)
     return {"run_id": run_id, **serving.result(run_id, "canary", dag_id=ROLLOUT_DAG)}
@@ -190,8 +166,8 @@ def test_the_second_model_is_judged_on_its_own_requests_and_promoted(
     assert aliases(registry) == {"champion": "2", "previous": "1"}
     counted = count_requests(serving.database, second_model["rollout_id"], 0.0)
     assert counted["2"].requests >= POLICY["rollout"]["min_requests"]
-    assert {status for status, _ in serving.answers} == {200}
-    assert {version for _, version in serving.answers} == {"1", "2"}
+    assert {status for status, _ in serving.client.answers} == {200}
+    assert {version for _, version in serving.client.answers} == {"1", "2"}
     events = read_events(serving.database, PIPELINE, rollout_id=second_model["rollout_id"])
     transitions = [event.detail["state"] for event in events if event.kind == "transition"]
     assert transitions == ["pending", "validating", "warming", "step", "promoting", "done"]
