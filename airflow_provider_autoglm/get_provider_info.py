@@ -83,7 +83,7 @@ def get_provider_info() -> dict[str, Any]:
     return {
         "package-name": "airflow-provider-autoglm",
         "name": "AutoGLM",
-        "description": "The closed loop of a text model: crawl, clean, de-duplicate, label and publish datasets.",
+        "description": "The loop of a text model: datasets from sites and files, training, serving, judged rollouts.",
         "integrations": [
             {
                 "integration-name": "AutoGLM",

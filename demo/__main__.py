@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import logging
 import os
 import signal
 import sys
@@ -55,6 +56,7 @@ def main() -> int:
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup
         signal.signal(signal.SIGHUP, _leave)
     os.environ["NO_PROXY"] = os.environ["no_proxy"] = f"{HOST},localhost"  # MLflow's client asks these
+    logging.getLogger("mlflow").setLevel(logging.WARNING)  # its lines are for servers
     folder = arguments.folder.resolve()
     try:
         if arguments.site:

@@ -30,6 +30,13 @@ os.environ.update(
 )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of a file in one process, and all end-to-end tests, since they share what takes long to start."""
+    for item in items:
+        folder = item.path.parent.name
+        item.add_marker(pytest.mark.xdist_group(folder if folder == "end_to_end" else str(item.path)))
+
+
 @dataclass(frozen=True)
 class Site:
     """A running web site; ``truth`` gives the area of each page by its URL."""

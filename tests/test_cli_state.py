@@ -194,7 +194,8 @@ def test_status_shows_a_running_canary(autoglm: Autoglm, database: Database, url
         report_replica(connection, Replica("news", "gw-gone", 1))
         connection.exec_driver_sql("update replicas set heartbeat_at = heartbeat_at - 65 where gateway_id = 'gw-2'")
         connection.exec_driver_sql("update replicas set heartbeat_at = heartbeat_at - 1e6 where gateway_id = 'gw-gone'")
-        detail = {"outcome": "inconclusive", "reasons": ["too few"], "evidence": {"canary": "x" * 200}}
+        said = ["too few", "x" * 200]
+        detail = {"step": 0, "outcome": "inconclusive", "reasons": said, "evidence": {"value": 0.5}}
         record_event(connection, Event("news", "j", "judgement", rollout_id=rollout.id, version="3", detail=detail))
 
     done = autoglm("status", "news", "--state-url-file", url_file)
@@ -222,7 +223,7 @@ def test_status_shows_a_running_canary(autoglm: Autoglm, database: Database, url
     )
     assert "transition  version 3: pending: started by run 1" in done.out
     assert "transition  version 3: step 2: all are warm" in done.out
-    assert 'judgement   version 3: outcome inconclusive; reasons ["too few"]; evidence' in done.out
+    assert "judgement   version 3: step 1 inconclusive: too few; x" in done.out
     assert max(map(len, lines)) < 220, "long details are cut"
     assert "  gw-2  silent for 1 min" in done.out
     assert "  gw-1  heard of 0 s ago, generation 2, log_text hash" in done.out

@@ -102,6 +102,8 @@ def _told(event: Event) -> str:
     if event.kind == "transition":
         step = f" {detail['step'] + 1}" if detail["state"] == "step" else ""
         return f"{detail['state']}{step}: {detail['reason']}"
+    if event.kind == "judgement":
+        return f"step {detail['step'] + 1} {detail['outcome']}: {'; '.join(detail['reasons'])}"
     if event.kind == "freeze":
         return f"{'frozen' if detail['is_frozen'] else 'lifted'}: {detail['reason'] or '-'}"
     return "; ".join(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -66,4 +67,5 @@ class TrainModelOperator(ModelOperator):
                     StageRecord(STAGE, model.model_uri, model.digest, inputs=(lineage,), metrics=model.metrics)
                 )
                 self.mlflow_model_url = registry.version_url(model.version)
+                shutil.rmtree(stage_run.work_dir, ignore_errors=True)  # the version is registered, nothing is resumed
         return model.to_dict()

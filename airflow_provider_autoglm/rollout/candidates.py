@@ -62,7 +62,10 @@ def _challenger(database: Database, pipeline: str, registry: Registry) -> Candid
     challenger = registry.find_alias("challenger")
     if challenger is None:
         return NothingToRollOut("no version has the alias challenger")
-    champion = read_routes(database, pipeline).champion
+    routes = read_routes(database, pipeline)
+    if routes.frozen_reason is not None:
+        return NothingToRollOut(f"{pipeline} is frozen ({routes.frozen_reason}); version {challenger.version} waits")
+    champion = routes.champion
     if champion is not None and champion.version == challenger.version:
         return NothingToRollOut(f"version {challenger.version} is the champion already")
     earlier = latest_rollout(database, pipeline, challenger.version)

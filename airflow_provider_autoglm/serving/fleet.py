@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 
@@ -37,18 +37,19 @@ class Fleet:
         self._lingering: dict[Member, asyncio.Task[None]] = {}
         self._leaving: set[asyncio.Task[None]] = set()
 
-    async def want(self, models: Sequence[Model], *, champion: str | None) -> None:
+    async def want(self, models: Sequence[Model], *, champions: Collection[str]) -> None:
         """Say which models the routes name now; returns at once, loading and leaving happen in the background.
 
-        Call it on each poll, after the new routes are in use. ``champion`` is a version; it has no breaker.
+        Call it on each poll, after the new routes are in use. ``champions`` are versions that answer for the champion:
+        they are loaded first, and have no breaker.
         """
         wanted = {model.version: model for model in models}
         self._cache.want({model.digest for model in models})
         for version, member in list(self._members.items()):
             if version not in wanted or wanted[version].digest != member.model.digest:
                 self._let_go(self._members.pop(version))
-        for version in sorted(wanted, key=lambda version: version != champion):
-            self._keep(wanted[version], is_champion=version == champion)
+        for version in sorted(wanted, key=lambda version: version not in champions):
+            self._keep(wanted[version], is_champion=version in champions)
 
     def host(self, version: str) -> ModelHost | None:
         """The host of a version that is ready, also one that is leaving and still answers; else None."""

@@ -130,8 +130,7 @@ class Poller:
 
     async def _want(self) -> None:
         if self.table is not None:
-            champion = self.table.routes.champion or self.table.stand_in
-            await self._fleet.want(self.table.models(), champion=champion.version if champion else None)
+            await self._fleet.want(self.table.models(), champions=self.table.champions())
 
     async def _report(self) -> None:
         assert self.table is not None

@@ -41,16 +41,24 @@ class RouteTable:
     def following(self, before: RouteTable | None, *, ready_before: Model | None) -> RouteTable:
         """This table with the champion to stand in: ``ready_before``, which answered under the table before.
 
-        A state that was lost and begins again without a champion does not take it away from a gateway either.
+        A state that was lost and begins again without a champion does not take it away from a gateway either, nor from
+        one that was restarted and has yet to load it.
         """
-        if before is None or ready_before is None or ready_before == self.routes.champion:
+        if before is None:
             return self
-        return replace(self, stand_in=ready_before)
+        stand_in = ready_before
+        if self.routes.champion is None:
+            stand_in = ready_before or before.routes.champion or before.stand_in
+        return self if stand_in == self.routes.champion else replace(self, stand_in=stand_in)
 
     def models(self) -> tuple[Model, ...]:
         """The models that have to be loaded."""
         models = (*self.routes.models(), *filter(None, [self.stand_in]))
         return tuple({model.version: model for model in reversed(models)}.values())[::-1]
+
+    def champions(self) -> tuple[str, ...]:
+        """The versions that answer for the champion."""
+        return tuple(model.version for model in (self.routes.champion, self.stand_in) if model is not None)
 
     def lease_left_s(self, now: float) -> float | None:
         """Seconds of the lease that are left, None without one or once it is lost."""

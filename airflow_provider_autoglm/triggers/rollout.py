@@ -76,6 +76,8 @@ class RolloutTrigger(BaseTrigger):
                 await asyncio.sleep(self.tick_s)
 
     def _take_over(self) -> RolloutDriver:
+        # A triggerer without the extra is to fail before there is traffic, not when it has to judge.
+        import airflow_provider_autoglm.rollout.judge  # noqa: F401
         from airflow_provider_autoglm.operators.serving_state import driver_of
         from airflow_provider_autoglm.settings import RunReference
 

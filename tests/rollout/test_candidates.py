@@ -10,6 +10,7 @@ from mlflow.tracking import MlflowClient
 
 from airflow_provider_autoglm.rollout.candidates import Candidate, NothingToRollOut, next_candidate
 from airflow_provider_autoglm.state import Database
+from airflow_provider_autoglm.state.freeze import freeze, lift_freeze
 from airflow_provider_autoglm.state.rollouts import Transition, move_rollout, start_rollout, take_over
 from airflow_provider_autoglm.state.routes import Model, read_routes, write_routes
 from airflow_provider_autoglm.tracking.registry import Registry
@@ -79,6 +80,14 @@ def test_a_challenger_that_serves_already_is_left_alone(database: Database, regi
     with database.transaction() as connection:
         write_routes(connection, read_routes(database, "default"), champion=Model("2", "file:///model", "sha256:0"))
     assert candidate(database, registry) == NothingToRollOut("version 2 is the champion already")
+
+
+def test_a_challenger_waits_while_the_pipeline_is_frozen(database: Database, registry: Registry) -> None:
+    registry.set_alias("challenger", "2")
+    freeze(database, "default", reason="incident 7")
+    assert candidate(database, registry) == NothingToRollOut("default is frozen (incident 7); version 2 waits")
+    lift_freeze(database, "default")
+    assert candidate(database, registry) == Candidate("2", "default/v2")
 
 
 def test_a_person_may_roll_a_version_out_again(database: Database, registry: Registry) -> None:

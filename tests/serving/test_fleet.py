@@ -53,7 +53,7 @@ class Gateway:
 
     async def serve(self, *models: Model, champion: str | None) -> None:
         """Want these, and wait until all are ready."""
-        await self.fleet.want(models, champion=champion)
+        await self.fleet.want(models, champions=[champion] if champion else [])
         await until(lambda: all(status.state == "ready" for status in self.fleet.statuses().values()))
 
     def host(self, version: str) -> ModelHost:
@@ -93,7 +93,7 @@ def test_champion_and_challenger_are_loaded_and_answer(gateway: Open) -> None:
     async def run() -> None:
         async with gateway() as gate:
             wanted = [gate.model("2", "last"), gate.model("1", "first")]
-            await gate.fleet.want(wanted, champion="1")
+            await gate.fleet.want(wanted, champions=["1"])
             assert gate.fleet.statuses() == {"1": VersionStatus("loading"), "2": VersionStatus("loading")}
             assert gate.fleet.host("1") is None
             await until(lambda: gate.state("1") == "ready")
@@ -118,7 +118,7 @@ def test_a_promoted_challenger_keeps_its_process_and_the_old_champion_answers_wh
             pids = [gate.host("1").pid, gate.host("2").pid]
             running = [asyncio.create_task(gate.ask("1", "long")) for _ in range(2)]
             await until(lambda: gate.host("1")._running is not None)
-            await gate.fleet.want([new], champion="2")
+            await gate.fleet.want([new], champions=["2"])
             late = asyncio.create_task(gate.ask("1", "a request that had read the routes before"))
             assert gate.fleet.statuses() == {"2": READY}
             assert gate.fleet.breaker("2") is None
@@ -139,9 +139,9 @@ def test_a_version_that_is_wanted_again_while_it_leaves_keeps_its_process_but_no
             pid = gate.host("2").pid
             assert await gate.ask("2", "bad") == "invalid_output"
             assert gate.told == [("2", "invalid_output")]
-            await gate.fleet.want([], champion=None)
+            await gate.fleet.want([], champions=[])
             assert gate.fleet.statuses() == {}
-            await gate.fleet.want([new], champion=None)
+            await gate.fleet.want([new], champions=[])
             assert gate.host("2").pid == pid
             assert gate.fleet.statuses() == {"2": READY}
 
@@ -158,9 +158,9 @@ def test_failures_in_a_row_open_the_breaker_of_a_challenger(gateway: Open, kind:
             assert gate.told == []
             assert await gate.ask("2", "bad") == reason
             assert gate.told == [("2", reason)]
-            await gate.fleet.want(models, champion=None)
+            await gate.fleet.want(models, champions=[])
             assert gate.fleet.statuses() == {"2": VersionStatus("ready", True, f"breaker: {reason}")}
-            await gate.fleet.want(models, champion="2")
+            await gate.fleet.want(models, champions=["2"])
             assert gate.fleet.statuses() == {"2": READY}
 
     asyncio.run(run())
@@ -248,7 +248,7 @@ def test_a_challenger_that_cannot_be_loaded_says_why_and_is_tried_again_when_it_
         async with gateway() as gate:
             source = tmp_path / "late"
             late = Model("2", source.as_uri(), model_digest(tiny("last")))
-            await gate.fleet.want([late], champion=None)
+            await gate.fleet.want([late], champions=[])
             await until(lambda: gate.state("2") == "failed")
             assert "No such file or directory" in gate.fleet.statuses()["2"].reason
             assert gate.told == []
@@ -262,7 +262,7 @@ def test_a_challenger_that_cannot_be_loaded_says_why_and_is_tried_again_when_it_
 def test_a_model_that_fails_to_load_is_reported_with_the_models_own_words(gateway: Open) -> None:
     async def run() -> None:
         async with gateway() as gate:
-            await gate.fleet.want([gate.model("1", "unloadable")], champion=None)
+            await gate.fleet.want([gate.model("1", "unloadable")], champions=[])
             await until(lambda: gate.state("1") == "failed")
             assert "this model cannot be loaded" in gate.fleet.statuses()["1"].reason
 
@@ -275,7 +275,7 @@ def test_the_same_version_with_another_digest_is_replaced(gateway: Open) -> None
             first, last = gate.model("1", "first"), gate.model("1", "last")
             await gate.serve(first, champion="1")
             old = gate.host("1").pid
-            await gate.fleet.want([last], champion="1")
+            await gate.fleet.want([last], champions=["1"])
             assert gate.fleet.host("1") is None
             await until(lambda: gate.state("1") == "ready")
             assert await gate.ask("1", "x") == "tables"
@@ -289,7 +289,7 @@ def test_a_challenger_is_loaded_after_the_champion_and_a_champion_never_waits(ga
         async with gateway() as gate:
             slow = gate.model("2", "slow_load", seconds=300)
             champion = gate.model("1", "crash", when="boom")
-            await gate.fleet.want([slow, champion], champion="1")
+            await gate.fleet.want([slow, champion], champions=["1"])
             await until(lambda: gate.fleet.host("1") is not None)
             await until(gate.fleet._turn.locked)
             assert gate.state("2") == "loading"
@@ -310,9 +310,9 @@ def test_a_fleet_that_closes_stops_what_loads_what_lingers_and_what_leaves(gatew
             pids = [gate.host("1").pid, gate.host("2").pid]
             answer = asyncio.create_task(gate.ask("1", "long"))
             await until(lambda: gate.host("1")._running is not None)
-            await gate.fleet.want([lingering], champion="2")
+            await gate.fleet.want([lingering], champions=["2"])
             await until(lambda: gate.fleet.host("1") is None)
-            await gate.fleet.want([loading], champion="3")
+            await gate.fleet.want([loading], champions=["3"])
             await until(gate.fleet._turn.locked)
             assert gate.host("2").pid == pids[1]
             await gate.fleet.close()
@@ -331,7 +331,7 @@ def test_a_gateway_that_ends_while_a_model_is_fetched_does_not_wait_for_it(gatew
         with socket.create_server(("127.0.0.1", 0)) as silent:
             uri = f"http://127.0.0.1:{silent.getsockname()[1]}"
             async with gateway(tracking_uri=uri) as gate:
-                await gate.fleet.want([Model("1", "runs:/abc/model", "sha256:" + "0" * 64)], champion="1")
+                await gate.fleet.want([Model("1", "runs:/abc/model", "sha256:" + "0" * 64)], champions=["1"])
                 asked, _ = await asyncio.to_thread(silent.accept)
             assert [thread.daemon for thread in fetching()] == [True]
             asked.close()

@@ -122,3 +122,12 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path, caplog: pytest.
     (tmp_path / "file").write_text("")
     RouteFile(str(tmp_path / "file" / "cache"), pipeline="docs", state_name="s").save(table().routes)
     assert "cannot be kept" in caplog.text
+
+
+def test_an_empty_state_does_not_take_the_champion_from_a_gateway_that_has_yet_to_load_it() -> None:
+    empty = RouteTable.read(Routes("docs"), asked_at=0.0)
+    once = empty.following(table(), ready_before=None)
+    assert once.stand_in == ONE
+    assert once.champions() == ("1",)
+    assert empty.following(once, ready_before=None).stand_in == ONE
+    assert empty.following(empty, ready_before=None).stand_in is None

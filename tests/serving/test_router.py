@@ -36,8 +36,7 @@ class Rig:
 
     async def use(self, table: RouteTable, *, is_awaited: bool = True) -> None:
         self.table = table
-        champion = table.routes.champion
-        await self.fleet.want(table.models(), champion=champion.version if champion else None)
+        await self.fleet.want(table.models(), champions=table.champions())
         if is_awaited:
             await until(lambda: all(status.state == "ready" for status in self.fleet.statuses().values()))
 
