@@ -80,7 +80,7 @@ def override_params(*stages: str) -> dict[str, Param]:
         f"{stage}.{name}": _param(stage, name, field)
         for stage in stages
         for name, field in _model_of(stage).model_fields.items()
-        if _json_type(field) is not None
+        if _json_type(field) is not None and not name.endswith("conn_id")
     }
 
 

@@ -64,7 +64,7 @@ class EvaluateModelOperator(ModelOperator):
             registry = registry_of(run)
             challenger = registry.version(str(self.challenger))
             champion = champion_of(run, registry) if self.champion is None else registry.version(str(self.champion))
-            _skip_if_settled(run, challenger, champion)
+            _skip_if_settled(run, registry, challenger, champion)
             logged = {
                 **settings.model_dump(mode="json"),
                 "challenger": challenger.version,
@@ -73,9 +73,8 @@ class EvaluateModelOperator(ModelOperator):
             with StageRun(self, context, run, STAGE, logged) as stage_run:
                 verdict = self._judge(stage_run, registry, challenger, champion, settings)
                 self.mlflow_model_url = registry.version_url(challenger.version)
-                if verdict.passed:
-                    registry.set_alias("challenger", challenger.version)
-        return self._tell(context, challenger, champion, verdict)
+                is_news = _point_alias(registry, challenger, verdict)
+        return self._tell(context, challenger, champion, verdict, is_news=is_news)
 
     def _judge(
         self,
@@ -101,7 +100,13 @@ class EvaluateModelOperator(ModelOperator):
         return verdict
 
     def _tell(
-        self, context: Context, challenger: RegisteredVersion, champion: RegisteredVersion | None, verdict: Verdict
+        self,
+        context: Context,
+        challenger: RegisteredVersion,
+        champion: RegisteredVersion | None,
+        verdict: Verdict,
+        *,
+        is_news: bool,
     ) -> dict[str, Any]:
         result = {
             "challenger": challenger.version,
@@ -111,6 +116,10 @@ class EvaluateModelOperator(ModelOperator):
         if not verdict.passed:
             context["ti"].xcom_push("return_value", result)
             raise AirflowSkipException(f"version {challenger.version} is refused: {'; '.join(verdict.reasons)}")
+        if not is_news:
+            # A task killed right after it set the alias comes here too; the clock does then what its event would do.
+            context["ti"].xcom_push("return_value", result)
+            raise AirflowSkipException(f"version {challenger.version} has passed before and waits for its rollout")
         context["outlet_events"][self.asset].extra = {
             "reference": challenger.model_uri,
             "version": challenger.version,
@@ -122,8 +131,24 @@ class EvaluateModelOperator(ModelOperator):
         return result
 
 
-def _skip_if_settled(run: RunReference, challenger: RegisteredVersion, champion: RegisteredVersion | None) -> None:
-    """A cleared task must not send the event of a version that was rolled out, or serves, a second time."""
+def _point_alias(registry: Registry, challenger: RegisteredVersion, verdict: Verdict) -> bool:
+    """Let the alias ``challenger`` say what the verdict says; returns whether it pointed elsewhere before.
+
+    A version that has passed before may be refused when its task is cleared.
+    """
+    waiting = registry.find_alias("challenger")
+    is_waiting = waiting is not None and waiting.version == challenger.version
+    if verdict.passed and not is_waiting:
+        registry.set_alias("challenger", challenger.version)
+    elif is_waiting and not verdict.passed:
+        registry.drop_alias("challenger")
+    return not is_waiting
+
+
+def _skip_if_settled(
+    run: RunReference, registry: Registry, challenger: RegisteredVersion, champion: RegisteredVersion | None
+) -> None:
+    """A cleared task must not send the event of a version a second time, nor push a newer one aside."""
     from airflow_provider_autoglm.operators.serving_state import state_of
     from airflow_provider_autoglm.state.rollouts import latest_rollout
 
@@ -134,4 +159,9 @@ def _skip_if_settled(run: RunReference, challenger: RegisteredVersion, champion:
     if earlier is not None:
         raise AirflowSkipException(
             f"version {challenger.version} has had rollout {earlier.id}, which is {earlier.state}: its verdict stands"
+        )
+    waiting = registry.find_alias("challenger")
+    if waiting is not None and int(waiting.version) > int(challenger.version):
+        raise AirflowSkipException(
+            f"version {waiting.version} has passed and waits, version {challenger.version} is older"
         )

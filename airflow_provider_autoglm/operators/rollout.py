@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator, Context, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException, TaskDeferred
 
+from airflow_provider_autoglm.exceptions import AutoGLMError
 from airflow_provider_autoglm.operators.base import ModelOperator, airflow_errors
 from airflow_provider_autoglm.operators.run import RunSettings
 from airflow_provider_autoglm.settings import RolloutSettings, RunReference
@@ -24,7 +25,7 @@ def load_rollout_settings(pipeline: str) -> dict[str, Any]:
     """Read the settings and find the challenger to roll out; skipped if there is none.
 
     Returns what ``load_settings`` of the dataset DAG returns, and under ``challenger`` the ``version``, the key that
-    its rollout is ``started_by``, and whether a person asked to go on where it is held (``resumes_hold``).
+    its rollout is ``started_by``, and which hold a person has asked to end (``resumes_hold``).
     """
     from airflow_provider_autoglm.operators.serving_state import registry_of, required_state_of
     from airflow_provider_autoglm.rollout.candidates import NothingToRollOut, next_candidate
@@ -69,13 +70,14 @@ class CanaryDeployOperator(ModelOperator):
             run, settings = self._parsed()
             rollout = self._found_or_started(run, settings)
             if rollout.is_at_rest:
-                return self._outcome(context, run, settings, rollout)
+                return self._outcome(context, run, rollout)
+            own = RolloutSettings.parse(rollout.settings, path=f"rollout {rollout.id}")
         raise TaskDeferred(
             trigger=RolloutTrigger(
                 rollout_id=rollout.id,
                 run=run.model_dump(mode="json"),
-                tick_s=settings.tick_s,
-                lease_s=settings.lease_s,
+                tick_s=own.tick_s,
+                lease_s=own.lease_s,
             ),
             method_name="execute_complete",
         )
@@ -86,8 +88,8 @@ class CanaryDeployOperator(ModelOperator):
         from airflow_provider_autoglm.state.rollouts import read_rollout
 
         with airflow_errors():
-            run, settings = self._parsed()
-            return self._outcome(context, run, settings, read_rollout(required_state_of(run), event["rollout_id"]))
+            run, _ = self._parsed()
+            return self._outcome(context, run, read_rollout(required_state_of(run), event["rollout_id"]))
 
     def _parsed(self) -> tuple[RunReference, RolloutSettings]:
         run = RunReference.parse(self.run, path="run")
@@ -102,7 +104,7 @@ class CanaryDeployOperator(ModelOperator):
         found = rollout_started_by(database, self.challenger["started_by"])
         if found is not None:
             self.log.info("rollout %d of version %s is %s", found.id, found.model.version, found.state)
-            if found.state == "held" and self.challenger["resumes_hold"]:
+            if found.state == "held" and found.transitions == self.challenger["resumes_hold"]:
                 return driver_of(run, found.id).resume_held()
             return found
         version = registry_of(run).version(str(self.challenger["version"]))
@@ -114,27 +116,13 @@ class CanaryDeployOperator(ModelOperator):
             settings=settings.model_dump(mode="json"),
         )
 
-    def _outcome(
-        self, context: Context, run: RunReference, settings: RolloutSettings, rollout: Rollout
-    ) -> dict[str, Any]:
-        from airflow_provider_autoglm.operators.serving_state import registry_of
-        from airflow_provider_autoglm.operators.stage_run import StageRun
-        from airflow_provider_autoglm.tracking import StageRecord
-
-        logged = {**settings.model_dump(mode="json"), "rollout_id": rollout.id, "version": rollout.model.version}
-        with StageRun(self, context, run, STAGE, logged) as stage_run:
-            seconds = rollout.entered_at - rollout.created_at
-            stage_run.log_record(
-                StageRecord(
-                    STAGE,
-                    rollout.model.model_uri,
-                    rollout.model.digest,
-                    metrics={"seconds": seconds, "is_promoted": float(rollout.state == "done")},
-                )
-            )
-            self.mlflow_model_url = registry_of(run).version_url(rollout.model.version)
+    def _outcome(self, context: Context, run: RunReference, rollout: Rollout) -> dict[str, Any]:
         log = self.log.info if rollout.state == "done" else self.log.warning
         log("rollout %d of version %s: %s. %s", rollout.id, rollout.model.version, rollout.state, rollout.reason)
+        try:
+            self._log_outcome(context, run, rollout)
+        except AutoGLMError as error:  # what is served is decided: a run that is missing in MLflow does not undo it
+            self.log.warning("rollout %d is not logged: %s", rollout.id, error)
         return {
             "outcome": rollout.state,
             "rollout_id": rollout.id,
@@ -143,19 +131,35 @@ class CanaryDeployOperator(ModelOperator):
             "reason": rollout.reason,
         }
 
+    def _log_outcome(self, context: Context, run: RunReference, rollout: Rollout) -> None:
+        from airflow_provider_autoglm.operators.serving_state import registry_of
+        from airflow_provider_autoglm.operators.stage_run import StageRun
+        from airflow_provider_autoglm.tracking import StageRecord
+
+        model = rollout.model
+        metrics = {
+            "seconds": rollout.entered_at - rollout.created_at,
+            "is_promoted": float(rollout.state == "done"),
+        }
+        logged = {**rollout.settings, "rollout_id": rollout.id, "version": model.version}
+        with StageRun(self, context, run, STAGE, logged) as stage_run:
+            stage_run.log_record(StageRecord(STAGE, model.model_uri, model.digest, metrics=metrics))
+            self.mlflow_model_url = registry_of(run).version_url(model.version)
+
 
 class RollbackOperator(BaseOperator):
-    """End the pipeline's active rollout, or take the champion back to the one before, and repair the aliases.
+    """Take a version back, whether it is rolled out or champion already, and repair the aliases.
 
+    The champion before gets its place again. A version that is not served is left alone, so a retry is harmless.
+
+    :param version: the version to take back. Templated.
     :param run: what ``load_settings`` returned under ``run``. Templated.
     :param reason: why, for the events. Templated.
-    :param version: take back this version only, so that a retry never takes back another; default what is found, the
-        challenger before the champion. Templated.
     """
 
-    template_fields: Sequence[str] = ("run", "reason", "version")
+    template_fields: Sequence[str] = ("version", "run", "reason")
 
-    def __init__(self, *, run: Mapping[str, Any], reason: str, version: str | None = None, **kwargs: Any) -> None:
+    def __init__(self, *, version: str, run: Mapping[str, Any], reason: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.run = run
         self.reason = reason
@@ -173,7 +177,7 @@ class RollbackOperator(BaseOperator):
                 run.pipeline,
                 reason=self.reason,
                 registry=lambda: registry_of(run),
-                version=None if self.version is None else str(self.version),
+                version=str(self.version),
             )
         for problem in outcome.problems:
             self.log.warning("%s", problem)

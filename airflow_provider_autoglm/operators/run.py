@@ -13,7 +13,7 @@ from airflow.sdk import Context, Variable, get_current_context, task
 from airflow.sdk.exceptions import AirflowRuntimeError
 
 from airflow_provider_autoglm import configuration
-from airflow_provider_autoglm.exceptions import SettingsError
+from airflow_provider_autoglm.exceptions import AutoGLMError, SettingsError
 from airflow_provider_autoglm.operators.base import airflow_errors
 from airflow_provider_autoglm.settings import PipelineSettings, RunReference
 from airflow_provider_autoglm.settings.base import unknown_key
@@ -135,7 +135,6 @@ def _with_overrides(values: dict[str, Any], params: Mapping[str, Any]) -> dict[s
 
 def _reasons(run: RunReference, context: Context) -> tuple[str, ...]:
     """Why a dataset is made: ``bootstrap`` while the state knows no champion, else how the DAG run was started."""
-    from airflow_provider_autoglm.exceptions import StateUnavailableError
     from airflow_provider_autoglm.operators.serving_state import state_of
     from airflow_provider_autoglm.state.routes import read_routes
 
@@ -143,7 +142,7 @@ def _reasons(run: RunReference, context: Context) -> tuple[str, ...]:
     try:
         if database is not None and read_routes(database, run.pipeline).champion is None:
             return ("bootstrap",)
-    except StateUnavailableError as error:
+    except AutoGLMError as error:
         log.warning("%s; whether there is a champion is not known", error)
     return ("manual",) if context["dag_run"].run_type == "manual" else ("schedule",)
 

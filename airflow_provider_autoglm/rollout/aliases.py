@@ -13,6 +13,9 @@ if TYPE_CHECKING:  # importing MLflow takes seconds, and who only looks after th
 RegistrySource: TypeAlias = "Callable[[], Registry | None] | Registry | None"
 """A registry, a way to come by one when it is needed, or none: then there are no aliases to look after."""
 
+VERDICT_TAG = "autoglm.verdict"
+"""What the evaluation said of a version: ``passed`` or ``refused``."""
+
 ROLLOUT_TAG = "autoglm.rollout"
 """How the latest rollout of a version ended: ``done`` or ``rolled_back``."""
 
@@ -47,6 +50,11 @@ def follow_routes(registry: Registry, routes: Routes, *, withdrawn: str | None =
         else:
             differences[-1] += "; it is left as it is: roll the version out if it is to be served"
     return tuple(differences)
+
+
+def lost_champion(version: str) -> str:
+    """What is said where MLflow knows a champion and the state none: to promote another one unjudged would be wrong."""
+    return f"version {version} is champion in MLflow and the state, which was lost, knows none; roll it out first"
 
 
 def end_challenger(registry: Registry, version: str, outcome: str) -> None:

@@ -18,6 +18,7 @@ from airflow_provider_autoglm.state.events import Event, record_event
 from airflow_provider_autoglm.state.rollouts import (
     Rollout,
     Transition,
+    beat,
     check_token,
     move_rollout,
     read_rollout,
@@ -79,20 +80,18 @@ class RolloutDriver:
         return self._mine()
 
     def heartbeat(self) -> bool:
-        """Let the lease run on where traffic is given to the challenger; False if it is lost.
+        """Say that somebody drives, and let the lease run on where the challenger gets traffic; False if it is lost.
 
         A rollout that is being taken back gets no more of it: should that fail, the gateways give the traffic back.
         """
         rollout = self._mine()
-        if rollout.state not in ("step", "promoting"):
-            return True
-        lease_s = _settings(rollout).lease_s
         with self.database.transaction() as connection:
-            check_token(connection, rollout.id, self._token)
+            beat(connection, rollout.id, self._token)
             routes = routes_in(connection, rollout.pipeline)
-            if routes.rollout_id != rollout.id or routes.challenger_weight == 0:
+            is_given_traffic = routes.rollout_id == rollout.id and routes.challenger_weight > 0
+            if not is_given_traffic or rollout.state not in ("step", "promoting"):
                 return True
-            return extend_lease(connection, routes, lease_s)
+            return extend_lease(connection, routes, _settings(rollout).lease_s)
 
     def resume_held(self, *, reason: str = "a person lets it go on") -> Rollout:
         """Take over, and let a rollout that is held go on: its gateways are looked at first, then comes its step again.
@@ -233,4 +232,6 @@ class RolloutDriver:
 
 
 def _settings(rollout: Rollout) -> RolloutSettings:
+    if rollout.state in ("rolling_back", "rollback_failed"):
+        return RolloutSettings()  # none matter, and those of another version of this package must not be in the way
     return RolloutSettings.parse(rollout.settings, path=f"rollout {rollout.id}")

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from airflow_provider_autoglm.exceptions import ModelVersionNotFoundError
-from airflow_provider_autoglm.rollout.aliases import RegistrySource, open_registry
+from airflow_provider_autoglm.rollout.aliases import VERDICT_TAG, RegistrySource, lost_champion, open_registry
 from airflow_provider_autoglm.rollout.controller import AliasState, Observation, Validity
 from airflow_provider_autoglm.settings.rollout import RolloutSettings
 from airflow_provider_autoglm.state.database import Database
@@ -17,11 +17,11 @@ from airflow_provider_autoglm.state.replicas import Replica, read_replicas
 from airflow_provider_autoglm.state.rollouts import Rollout
 from airflow_provider_autoglm.state.routes import Routes, read_routes
 
-if TYPE_CHECKING:  # a rollback does without SciPy
+if TYPE_CHECKING:  # a rollback does without SciPy and MLflow
     from airflow_provider_autoglm.rollout.judge import Judgement, Step
+    from airflow_provider_autoglm.tracking.registry import Registry
 
 _log = logging.getLogger(__name__)
-_VERDICT_TAG = "autoglm.verdict"
 
 
 def observe(
@@ -95,22 +95,28 @@ def _stays(events: Sequence[Event]) -> Iterator[tuple[int, float, float | None]]
 
 def _validate(rollout: Rollout, source: RegistrySource) -> tuple[Validity, str]:
     """Whether the registry knows the version with these files, and nobody has refused it."""
-    version = rollout.model.version
     try:
         registry = open_registry(source)
-        found = registry.version(version) if registry else None
+        problem = None if registry is None else _problem(rollout, registry)
     except ModelVersionNotFoundError as error:
-        return "invalid", str(error)
+        problem = str(error)
     except Exception as error:
-        _log.warning("version %s cannot be looked up: %s", version, error)
+        _log.warning("version %s cannot be looked up: %s", rollout.model.version, error)
         return "unknown", str(error)
-    if found is None:
-        return "valid", ""
+    return ("valid", "") if problem is None else ("invalid", problem)
+
+
+def _problem(rollout: Rollout, registry: Registry) -> str | None:
+    version = rollout.model.version
+    found = registry.version(version)
     if found.digest != rollout.model.digest:
-        return "invalid", f"version {version} has digest {found.digest} in MLflow and {rollout.model.digest} here"
-    if found.tags.get(_VERDICT_TAG) == "refused":
-        return "invalid", f"version {version} was refused when it was evaluated"
-    return "valid", ""
+        return f"version {version} has digest {found.digest} in MLflow and {rollout.model.digest} here"
+    if found.tags.get(VERDICT_TAG) == "refused":
+        return f"version {version} was refused when it was evaluated"
+    champion = registry.find_alias("champion") if rollout.champion_version is None else None
+    if champion is not None and champion.version != version:
+        return lost_champion(champion.version)
+    return None
 
 
 def _open_breaker(rollout: Rollout, routes: Routes, replicas: Sequence[Replica], events: Sequence[Event]) -> str | None:

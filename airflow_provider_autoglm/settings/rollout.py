@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from airflow_provider_autoglm.settings.base import Settings
 
@@ -48,6 +49,13 @@ class RolloutSettings(Settings):
         le=86_400,
         description="Seconds after the last heartbeat until gateways give all traffic back to the champion.",
     )
+
+    @model_validator(mode="after")
+    def _steps_can_be_baked(self) -> Self:
+        longest = max((step.bake_s for step in self.steps), default=0.0)
+        if longest > self.max_step_s:
+            raise ValueError(f"a step bakes for {longest:g} s, which max_step_s = {self.max_step_s:g} does not allow")
+        return self
 
     @field_validator("steps")
     @classmethod

@@ -52,8 +52,14 @@ class Rollout:
     fencing_token: int
     created_at: float
     entered_at: float
+    heartbeat_at: float = 0.0
     now: float = 0.0
     transitions: int = 0
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds since somebody last drove it."""
+        return self.now - self.heartbeat_at
 
     @property
     def is_terminal(self) -> bool:
@@ -108,6 +114,7 @@ def start_rollout(
             "is_active": True,
             "created_at": database_now(),
             "entered_at": database_now(),
+            "heartbeat_at": database_now(),
         }
         (rollout_id,) = connection.execute(sa.insert(rollouts).values(row).returning(rollouts.c.id)).one()
         created = _find(connection, rollouts.c.id == rollout_id)
@@ -157,7 +164,7 @@ def take_over(database: Database, rollout_id: int) -> int:
     statement = (
         sa.update(rollouts)
         .where(rollouts.c.id == rollout_id)
-        .values(fencing_token=rollouts.c.fencing_token + 1)
+        .values(fencing_token=rollouts.c.fencing_token + 1, heartbeat_at=database_now())
         .returning(rollouts.c.fencing_token)
     )
     with database.transaction() as connection:
@@ -174,6 +181,16 @@ def check_token(connection: sa.Connection, rollout_id: int, token: int) -> None:
     """
     query = sa.select(rollouts.c.fencing_token).where(rollouts.c.id == rollout_id).with_for_update()
     if connection.execute(query).scalar_one_or_none() != token:
+        raise FencedError(rollout_id, token)
+
+
+def beat(connection: sa.Connection, rollout_id: int, token: int) -> None:
+    """Say that somebody drives the rollout.
+
+    :raises FencedError: if ``token`` is outdated, or there is no such rollout.
+    """
+    is_mine = sa.and_(rollouts.c.id == rollout_id, rollouts.c.fencing_token == token)
+    if connection.execute(sa.update(rollouts).where(is_mine).values(heartbeat_at=database_now())).rowcount != 1:
         raise FencedError(rollout_id, token)
 
 
@@ -194,6 +211,7 @@ def move_rollout(connection: sa.Connection, seen: Rollout, token: int, transitio
             reason=transition.reason,
             is_active=transition.state not in TERMINAL_STATES,
             entered_at=database_now(),
+            heartbeat_at=database_now(),
         )
     )
     if connection.execute(statement).rowcount != 1:
@@ -240,6 +258,7 @@ def _find(connection: sa.Connection, condition: sa.ColumnElement[bool]) -> Rollo
         fencing_token=row["fencing_token"],
         created_at=row["created_at"],
         entered_at=row["entered_at"],
+        heartbeat_at=row["heartbeat_at"],
         now=float(row["now"]),
         transitions=row["transitions"],
     )

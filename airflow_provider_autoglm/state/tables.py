@@ -50,6 +50,7 @@ rollouts = sa.Table(
     sa.Column("transitions", sa.BigInteger(), nullable=False, server_default="0"),
     sa.Column("created_at", Time, nullable=False),
     sa.Column("entered_at", Time, nullable=False),
+    sa.Column("heartbeat_at", Time, nullable=False),
     sa.Index("ix_rollouts_pipeline_version", "pipeline", "version"),
     sa.Index(
         "uq_rollouts_active",

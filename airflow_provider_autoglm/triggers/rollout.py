@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -26,7 +25,8 @@ class RolloutTrigger(BaseTrigger):
 
     Each tick looks at the state, judges and acts; heartbeats that keep the lease alive run beside it, so that a long
     tick does not lose it. All of that happens in threads. A trigger that another process has taken over from only
-    watches. While the state is away it goes on trying; gateways give the traffic back when the lease is over.
+    watches, and takes over again when that one falls silent for the length of the lease. While the state is away it
+    goes on trying; gateways give the traffic back when the lease is over.
 
     :param rollout_id: the rollout.
     :param run: what ``load_settings`` returned under ``run``: connections by their ids, no secret.
@@ -61,8 +61,7 @@ class RolloutTrigger(BaseTrigger):
             rollout = await self._drive(driver)
         finally:
             heartbeat.cancel()
-            with suppress(asyncio.CancelledError):
-                await heartbeat
+            await asyncio.gather(heartbeat, return_exceptions=True)
             await asyncio.to_thread(driver.close)
         await asyncio.sleep(started + _EARLIEST_EVENT_S - loop.time())
         yield TriggerEvent({"rollout_id": self.rollout_id, "state": rollout.state})  # type: ignore[no-untyped-call]
@@ -97,19 +96,26 @@ class RolloutTrigger(BaseTrigger):
         try:
             try:
                 return await asyncio.to_thread(driver.tick)
-            except FencedError as error:
-                self.log.info("%s; watching only", error)
-                return await asyncio.to_thread(driver.look)
+            except FencedError:
+                return await asyncio.to_thread(self._watch, driver)
         except StateUnavailableError as error:
             self.log.warning("rollout %d: %s; trying again", self.rollout_id, error)
             return None
+
+    def _watch(self, driver: RolloutDriver) -> Rollout:
+        """Look only, until the one who has taken over falls silent."""
+        rollout = driver.look()
+        if not rollout.is_at_rest and rollout.silent_s > self.lease_s:
+            self.log.warning("nobody has driven rollout %d for %.0f s; taking over", rollout.id, rollout.silent_s)
+            driver.take_over()
+        return rollout
 
     async def _keep_lease(self, driver: RolloutDriver) -> None:
         while True:
             try:
                 await asyncio.to_thread(driver.heartbeat)
-            except FencedError:
-                return
-            except StateUnavailableError as error:
+            except FencedError as error:
+                self.log.debug("%s; watching", error)
+            except Exception as error:  # whatever it was, the next beat may succeed, and the tick tells what is wrong
                 self.log.warning("rollout %d: no heartbeat: %s", self.rollout_id, error)
             await asyncio.sleep(min(self.tick_s, self.lease_s / _HEARTBEATS_A_LEASE))

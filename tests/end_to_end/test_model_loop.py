@@ -184,7 +184,8 @@ def test_cleared_tasks_make_no_second_version_rollout_or_event(
         return [versions(registry), aliases(registry), rows, len(deployment.asset_events("model"))]
 
     before = everything()
-    deployment.clear(second_model["run_id"], "load_settings", dag_id=ROLLOUT_DAG)
+    deployment.clear(second_model["run_id"], "canary", dag_id=ROLLOUT_DAG)
+    assert deployment.states(second_model["run_id"], dag_id=ROLLOUT_DAG)["canary"] == "success"
     assert serving.result(second_model["run_id"], "canary", dag_id=ROLLOUT_DAG)["outcome"] == "done"
     deployment.clear(first_model, "train", dag_id=RETRAIN_DAG)
     assert serving.result(first_model, "train", dag_id=RETRAIN_DAG)["version"] == "1"

@@ -11,7 +11,7 @@ from mlflow.tracking import MlflowClient
 from airflow_provider_autoglm.rollout.candidates import Candidate, NothingToRollOut, next_candidate
 from airflow_provider_autoglm.state import Database
 from airflow_provider_autoglm.state.freeze import freeze, lift_freeze
-from airflow_provider_autoglm.state.rollouts import Transition, move_rollout, start_rollout, take_over
+from airflow_provider_autoglm.state.rollouts import Transition, move_rollout, read_rollout, start_rollout, take_over
 from airflow_provider_autoglm.state.routes import Model, read_routes, write_routes
 from airflow_provider_autoglm.tracking.registry import Registry
 from tests.mlflow_server import MlflowServer, running
@@ -90,6 +90,22 @@ def test_a_challenger_waits_while_the_pipeline_is_frozen(database: Database, reg
     assert candidate(database, registry) == Candidate("2", "default/v2")
 
 
+def test_a_refused_challenger_is_left_alone(database: Database, registry: Registry) -> None:
+    registry.set_alias("challenger", "2")
+    registry.set_tag("2", "autoglm.verdict", "refused")
+    assert candidate(database, registry) == NothingToRollOut("version 2 was refused when it was evaluated")
+
+
+def test_a_state_that_was_lost_promotes_nobody_but_the_champion_before(database: Database, registry: Registry) -> None:
+    registry.set_alias("champion", "1")
+    registry.set_alias("challenger", "2")
+    found = candidate(database, registry)
+    assert isinstance(found, NothingToRollOut)
+    assert "version 1 is champion in MLflow and the state, which was lost, knows none" in found.why
+    registry.set_alias("challenger", "1")
+    assert candidate(database, registry) == Candidate("1", "default/v1")
+
+
 def test_a_person_may_roll_a_version_out_again(database: Database, registry: Registry) -> None:
     start(database, "1", "default/v1", Transition("rolling_back"), Transition("rolled_back"))
     assert candidate(database, registry, version="1", run="dag/by hand") == Candidate("1", "dag/by hand")
@@ -107,11 +123,12 @@ def test_an_active_rollout_without_its_run_is_taken_up(database: Database, regis
 
 
 def test_a_held_rollout_waits_for_a_person_who_names_its_version(database: Database, registry: Registry) -> None:
-    start(database, "2", "default/v2", Transition("held", holds=1, reason="too little traffic"))
+    held = start(database, "2", "default/v2", Transition("held", holds=1, reason="too little traffic"))
     waiting = candidate(database, registry)
     assert isinstance(waiting, NothingToRollOut)
     assert "is held (too little traffic); start this DAG with model_version = 2 to go on" in waiting.why
-    assert candidate(database, registry, version="2") == Candidate("2", "default/v2", resumes_hold=True)
+    hold = read_rollout(database, held).transitions
+    assert candidate(database, registry, version="2") == Candidate("2", "default/v2", resumes_hold=hold)
 
 
 def test_another_version_can_be_asked_for_while_one_is_rolled_out(database: Database, registry: Registry) -> None:

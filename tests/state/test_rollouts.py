@@ -60,6 +60,7 @@ def test_a_rollout_starts_pending_with_what_it_replaces_and_an_event(database: D
         fencing_token=0,
         created_at=rollout.created_at,
         entered_at=rollout.entered_at,
+        heartbeat_at=rollout.heartbeat_at,
         now=rollout.now,
     )
     assert not rollout.is_terminal

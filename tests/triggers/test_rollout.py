@@ -15,7 +15,7 @@ from mlflow.tracking import MlflowClient
 from airflow_provider_autoglm.settings import RolloutSettings
 from airflow_provider_autoglm.state import Database
 from airflow_provider_autoglm.state.events import read_events
-from airflow_provider_autoglm.state.rollouts import Rollout, start_rollout
+from airflow_provider_autoglm.state.rollouts import Rollout, read_rollout, start_rollout, take_over
 from airflow_provider_autoglm.state.routes import Model, read_routes, write_routes
 from airflow_provider_autoglm.tracking.registry import Registry
 from airflow_provider_autoglm.triggers.rollout import RolloutTrigger
@@ -131,3 +131,20 @@ def test_it_waits_for_a_state_that_is_away(
     with Gateways(database, rollout.pipeline).running(requests=5):
         (event,) = asyncio.run(drive())
     assert event.payload["state"] == "done"
+
+
+def test_it_takes_over_from_a_person_who_has_fallen_silent(database: Database, rollout: Rollout) -> None:
+    """A rollback that was killed between taking over and taking back must not leave the rollout to nobody."""
+    driving = trigger(rollout)
+    driving.lease_s = 1.0
+
+    async def drive() -> list[TriggerEvent]:
+        events = asyncio.create_task(events_of(driving))
+        while read_rollout(database, rollout.id).state == "pending":
+            await asyncio.sleep(0.05)
+        take_over(database, rollout.id)
+        return await events
+
+    with Gateways(database, rollout.pipeline).running(requests=5):
+        (event,) = asyncio.run(drive())
+    assert event.payload["state"] in ("done", "rolled_back")

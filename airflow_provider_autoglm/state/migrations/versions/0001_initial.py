@@ -122,6 +122,7 @@ def upgrade() -> None:
         sa.Column("transitions", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("created_at", sa.Double(), nullable=False),
         sa.Column("entered_at", sa.Double(), nullable=False),
+        sa.Column("heartbeat_at", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("started_by", name=op.f("uq_rollouts_started_by")),
         comment="One row a rollout; of those that are active there is one a pipeline.",
