@@ -30,6 +30,7 @@ os.environ.update(
 )
 
 
+@pytest.hookimpl(tryfirst=True)  # the plugin reads the groups in a hook of this name too
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the tests of a file in one process, and all end-to-end tests, since they share what takes long to start."""
     for item in items:
