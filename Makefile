@@ -24,7 +24,7 @@ $(VENV)/.setup: pyproject.toml $(CONSTRAINTS)
 setup: $(VENV)/.setup  ## Create .venv with everything that tests and benchmarks need
 
 test: setup  ## Unit, integration and end-to-end tests, with the coverage floor
-	$(BIN)/python -m pytest --numprocesses=2 --dist=loadgroup --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --cov --cov-report=term:skip-covered
 
 lint: setup  ## Style, types, import contracts and the generated reference
 	$(BIN)/ruff check
