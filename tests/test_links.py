@@ -40,9 +40,9 @@ def test_the_link_survives_the_serialised_dag_that_the_ui_reads() -> None:
     assert [(link.name, link.xcom_key) for link in task.operator_extra_links] == [("MLflow run", "_link_MlflowRunLink")]
 
 
-def test_the_plugin_is_found_by_its_entry_point_and_brings_the_link() -> None:
+def test_the_plugin_is_found_by_its_entry_point_and_brings_the_links() -> None:
     (found,) = entry_points(group="airflow.plugins", name="autoglm")
     plugin = found.load()
 
     assert issubclass(plugin, AirflowPlugin)
-    assert [link.name for link in plugin.operator_extra_links] == ["MLflow run"]
+    assert [link.name for link in plugin.operator_extra_links] == ["MLflow run", "MLflow model"]

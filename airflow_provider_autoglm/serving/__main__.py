@@ -9,9 +9,14 @@ import signal
 import socket
 import sys
 
-import uvicorn
+from airflow_provider_autoglm.exceptions import AutoGLMError, MissingExtraError
 
-from airflow_provider_autoglm.exceptions import AutoGLMError
+try:
+    import prometheus_client  # noqa: F401 - asked for here, where a sentence can be said of it
+    import uvicorn
+except ImportError as error:
+    raise SystemExit(str(MissingExtraError(error.name or "uvicorn", "serve"))) from None
+
 from airflow_provider_autoglm.serving.app import create_app
 from airflow_provider_autoglm.serving.config import ENVIRONMENT_PREFIX, read_settings
 from airflow_provider_autoglm.settings.serving import ServingSettings

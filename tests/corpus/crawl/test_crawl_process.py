@@ -135,10 +135,11 @@ def test_two_attempts_at_once_give_one_corpus(stuck: Site, tmp_path: Path) -> No
 
 
 def test_a_child_that_dies_is_a_named_error(stuck: Site, tmp_path: Path) -> None:
+    servers_of_other_tests = set(psutil.Process().children())
     with ThreadPoolExecutor(1) as pool:
         attempt = pool.submit(crawl, [stuck.url], str(tmp_path / "out"), CrawlSettings(**FAST | {"timeout_s": 60}))
         stuck.wait_for_requests(PAGES + 2)
-        (child,) = psutil.Process().children()
+        (child,) = set(psutil.Process().children()) - servers_of_other_tests
         child.kill()
         with pytest.raises(CrawlProcessError) as raised:
             attempt.result()
@@ -149,12 +150,13 @@ def test_a_child_that_dies_is_a_named_error(stuck: Site, tmp_path: Path) -> None
 
 def test_storage_secrets_reach_the_child_by_its_pipe_alone(stuck: Site, tmp_path: Path) -> None:
     storage = Storage(LocalFileSystem(secret="marked-secret"), "file:///")
+    servers_of_other_tests = set(psutil.Process().children())
     with ThreadPoolExecutor(1) as pool:
         attempt = pool.submit(
             crawl, [stuck.url], str(tmp_path / "out"), CrawlSettings(**FAST | {"timeout_s": 60}), storage=storage
         )
         stuck.wait_for_requests(PAGES + 2)
-        (child,) = psutil.Process().children()
+        (child,) = set(psutil.Process().children()) - servers_of_other_tests
         visible = " ".join([*child.cmdline(), *child.environ().values()])
         stuck.release.set()
         attempt.result()
