@@ -85,6 +85,7 @@ class EvaluateModelOperator(ModelOperator):
         settings: EvaluateSettings,
     ) -> Verdict:
         from airflow_provider_autoglm.operators.serving_state import fetched
+        from airflow_provider_autoglm.rollout.aliases import VERDICT_TAG
         from airflow_provider_autoglm.tracking import LoggedInput, StageRecord
         from airflow_provider_autoglm.training.evaluate import compare
 
@@ -92,7 +93,7 @@ class EvaluateModelOperator(ModelOperator):
         with fetched(registry, challenger, champion) as (challenger_folder, champion_folder):
             verdict = compare(uri, challenger_folder, champion_folder, settings, storage=stage_run.storage)
         registry.client.log_dict(stage_run.mlflow_run_id, verdict.to_dict(), "verdict.json")
-        registry.set_tag(challenger.version, "autoglm.verdict", "passed" if verdict.passed else "refused")
+        registry.set_tag(challenger.version, VERDICT_TAG, "passed" if verdict.passed else "refused")
         lineage = (LoggedInput(f"datasets/v{number}", uri, digest),)
         stage_run.log_record(
             StageRecord(STAGE, challenger.model_uri, challenger.digest, inputs=lineage, metrics=verdict.metrics)
