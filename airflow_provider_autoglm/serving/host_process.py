@@ -106,8 +106,10 @@ class HostProcess:
 
     def kill(self) -> None:
         """End it now; :meth:`wait` returns soon after."""
-        with suppress(ProcessLookupError):
-            self._process.kill()
+        # Process.kill() polls first, and so may take the exit status away from the watcher that wait() relies on.
+        if self._process.returncode is None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
 
     async def end(self) -> None:
         """Close the pipe, which lets it end by itself, and kill it if it does not within :data:`SECONDS_TO_STOP`."""
