@@ -4,7 +4,9 @@ from airflow_provider_autoglm.settings.base import Settings
 from airflow_provider_autoglm.settings.clean import CleanSettings, RejectRule, ReplaceRule
 from airflow_provider_autoglm.settings.crawl import CrawlSettings, Source
 from airflow_provider_autoglm.settings.dedupe import DedupeSettings
+from airflow_provider_autoglm.settings.drift import DriftSettings
 from airflow_provider_autoglm.settings.evaluate import EvaluateSettings
+from airflow_provider_autoglm.settings.feedback import FeedbackSettings
 from airflow_provider_autoglm.settings.label import LabelDefinition, LabelSettings
 from airflow_provider_autoglm.settings.pipeline import PipelineSettings
 from airflow_provider_autoglm.settings.publish import PublishSettings
@@ -13,13 +15,16 @@ from airflow_provider_autoglm.settings.rollout import RolloutSettings, RolloutSt
 from airflow_provider_autoglm.settings.run import RunReference
 from airflow_provider_autoglm.settings.serving import ServingSettings
 from airflow_provider_autoglm.settings.tracking import TrackingSettings
+from airflow_provider_autoglm.settings.traffic import TrafficSettings
 from airflow_provider_autoglm.settings.train import TrainSettings
 
 __all__ = [
     "CleanSettings",
     "CrawlSettings",
     "DedupeSettings",
+    "DriftSettings",
     "EvaluateSettings",
+    "FeedbackSettings",
     "LabelDefinition",
     "LabelSettings",
     "PipelineSettings",
@@ -34,5 +39,6 @@ __all__ = [
     "Settings",
     "Source",
     "TrackingSettings",
+    "TrafficSettings",
     "TrainSettings",
 ]

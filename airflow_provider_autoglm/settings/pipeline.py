@@ -10,12 +10,15 @@ from airflow_provider_autoglm.settings.base import Settings, refuse_userinfo
 from airflow_provider_autoglm.settings.clean import CleanSettings
 from airflow_provider_autoglm.settings.crawl import CrawlSettings, Source
 from airflow_provider_autoglm.settings.dedupe import DedupeSettings
+from airflow_provider_autoglm.settings.drift import DriftSettings
 from airflow_provider_autoglm.settings.evaluate import EvaluateSettings
+from airflow_provider_autoglm.settings.feedback import FeedbackSettings
 from airflow_provider_autoglm.settings.label import LabelDefinition, LabelSettings
 from airflow_provider_autoglm.settings.publish import PublishSettings
 from airflow_provider_autoglm.settings.retrain import RetrainSettings
 from airflow_provider_autoglm.settings.rollout import RolloutSettings
 from airflow_provider_autoglm.settings.tracking import TrackingSettings
+from airflow_provider_autoglm.settings.traffic import TrafficSettings
 from airflow_provider_autoglm.settings.train import TrainSettings
 
 
@@ -33,9 +36,12 @@ class PipelineSettings(Settings):
     dedupe: DedupeSettings = Field(default=DedupeSettings(), description="Near-duplicate removal.")
     label: LabelSettings = Field(default=LabelSettings(), description="Automatic labelling.")
     publish: PublishSettings = Field(default=PublishSettings(), description="Publishing.")
+    traffic: TrafficSettings = Field(default=TrafficSettings(), description="Traffic and feedback as documents.")
     train: TrainSettings = Field(default=TrainSettings(), description="Training.")
     evaluate: EvaluateSettings = Field(default=EvaluateSettings(), description="Challenger against champion.")
     retrain: RetrainSettings = Field(default=RetrainSettings(), description="Which dataset versions are trained on.")
+    drift: DriftSettings = Field(default=DriftSettings(), description="Drift checks.")
+    feedback: FeedbackSettings = Field(default=FeedbackSettings(), description="Feedback checks.")
     rollout: RolloutSettings = Field(default=RolloutSettings(), description="Rollout.")
     tracking: TrackingSettings = Field(default=TrackingSettings(), description="MLflow tracking.")
 

@@ -26,6 +26,7 @@ class RunReference(Settings):
     state_conn_id: str = Field(default="autoglm_state", description="Airflow connection of the state.")
     force_stages: tuple[str, ...] = Field(default=(), description="Stages that recompute a committed corpus.")
     reasons: tuple[str, ...] = Field(default=(), description="Why the run was started; travels with the asset event.")
+    checks: tuple[int, ...] = Field(default=(), description="Confirmed checks that the run answers.")
     settings_digest: str = Field(default="", description="Digest of the pipeline's effective settings.")
 
     def destination(self, stage: str) -> str:
@@ -41,6 +42,11 @@ class RunReference(Settings):
     def retrains(self) -> str:
         """Folder URI of the claims on dataset versions, one file a version."""
         return f"{self.root}/{self.pipeline}/state/retrains"
+
+    @property
+    def references(self) -> str:
+        """Folder URI of what drift checks compare with, one corpus a version and kind."""
+        return f"{self.root}/{self.pipeline}/state/references"
 
     @property
     def key(self) -> str:

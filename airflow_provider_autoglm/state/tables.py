@@ -113,6 +113,7 @@ predictions = sa.Table(
     sa.UniqueConstraint("pipeline", "request_id"),
     sa.Index("ix_predictions_pipeline_at", "pipeline", "at"),
     sa.Index("ix_predictions_rollout_id_at", "rollout_id", "at"),
+    sa.Index("ix_predictions_pipeline_served_version_id", "pipeline", "served_version", "id"),
     comment="One row a text. The judge counts assigned_*, drift counts served_version and the answer.",
 )
 

@@ -75,6 +75,9 @@ def upgrade() -> None:
         comment="One row a text. The judge counts assigned_*, drift counts served_version and the answer.",
     )
     op.create_index("ix_predictions_pipeline_at", "predictions", ["pipeline", "at"], unique=False)
+    op.create_index(
+        "ix_predictions_pipeline_served_version_id", "predictions", ["pipeline", "served_version", "id"], unique=False
+    )
     op.create_index("ix_predictions_rollout_id_at", "predictions", ["rollout_id", "at"], unique=False)
     op.create_table(
         "replicas",
