@@ -6,7 +6,7 @@ from urllib.parse import SplitResult
 
 from airflow.sdk import Asset
 
-_KINDS = ("dataset", "model")
+_KINDS = ("dataset", "model", "drift", "feedback")
 
 
 def dataset_asset(pipeline: str) -> Asset:
@@ -17,6 +17,16 @@ def dataset_asset(pipeline: str) -> Asset:
 def model_asset(pipeline: str) -> Asset:
     """The pipeline's challengers; an event says that one is ready to be rolled out."""
     return create_asset(pipeline=pipeline, kind="model")
+
+
+def drift_asset(pipeline: str) -> Asset:
+    """The pipeline's confirmed drifts; an event says that a dataset is owed."""
+    return create_asset(pipeline=pipeline, kind="drift")
+
+
+def feedback_asset(pipeline: str) -> Asset:
+    """The pipeline's confirmed feedback checks; an event says that a dataset is owed."""
+    return create_asset(pipeline=pipeline, kind="feedback")
 
 
 def sanitize_uri(uri: SplitResult) -> SplitResult:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+from datetime import datetime
 from typing import Any, Literal, get_args, get_origin
 
 from airflow.configuration import AIRFLOW_HOME
-from airflow.sdk import Asset, AssetOrTimeSchedule, CronTriggerTimetable, Param
+from airflow.sdk import AssetOrTimeSchedule, MultipleCronTriggerTimetable, Param
 from airflow.sdk.configuration import conf
+from airflow.sdk.definitions.asset import BaseAsset
 from pydantic.fields import FieldInfo
 
 from airflow_provider_autoglm.exceptions import SettingsError
@@ -19,7 +21,7 @@ from airflow_provider_autoglm.settings.run import PIPELINE_NAME
 _JSON_TYPES = {bool: "boolean", int: "integer", float: "number", str: "string"}
 _BOUNDS = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}
 _PIPELINE = re.compile(PIPELINE_NAME)
-_RECOMPUTED_STAGES = ("crawl", "clean", "dedupe", "label")
+_RECOMPUTED_STAGES = ("crawl", "collect_traffic", "clean", "dedupe", "label")
 
 
 def option(name: str) -> str:
@@ -51,12 +53,20 @@ def schedule(stage: str) -> str | None:
     return option(f"{stage}_schedule") or None
 
 
-def wake_up(stage: str, asset: Asset) -> AssetOrTimeSchedule | list[Asset]:
-    """Start a stage's DAGs by events of ``asset``, and by the clock for those that are lost."""
+def wake_up(asset: BaseAsset, *stages: str) -> AssetOrTimeSchedule | BaseAsset:
+    """Start DAGs by events of ``asset``, and by the clock on the schedules of ``stages``, since events may be lost."""
+    crons = [cron for cron in map(schedule, stages) if cron is not None]
+    if not crons:
+        return asset
+    return AssetOrTimeSchedule(timetable=MultipleCronTriggerTimetable(*crons, timezone="UTC"), assets=asset)
+
+
+def is_due(stage: str, moment: datetime) -> bool:
+    """Whether the schedule of a stage names ``moment``: a DAG may be started by other schedules too."""
+    from croniter import croniter
+
     cron = schedule(stage)
-    if cron is None:
-        return [asset]
-    return AssetOrTimeSchedule(timetable=CronTriggerTimetable(cron, timezone="UTC"), assets=[asset])
+    return cron is not None and bool(croniter.match(cron, moment))
 
 
 def optional_param(name: str, kind: str, description: str) -> Param:

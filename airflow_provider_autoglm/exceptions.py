@@ -458,3 +458,24 @@ class TrainingMemoryError(AutoGLMError):
             f"memory is out with one text a batch: {cause}; lower train.max_tokens (it is {max_tokens}), choose a "
             "smaller train.base_model, set train.method to 'head', or give the worker more memory"
         )
+
+
+class DifferentDimensionsError(AutoGLMError):
+    """Embeddings of different lengths cannot be compared. Fatal: take both sides from one version of the model."""
+
+    def __init__(self, reference: int, current: int) -> None:
+        self.reference = reference
+        self.current = current
+        super().__init__(
+            f"embeddings of {reference} dimensions (reference) and of {current} (current) cannot be compared; "
+            "take both from the same version of the model"
+        )
+
+
+class UnusableSampleError(AutoGLMError):
+    """One side of a comparison cannot be compared. Fatal: correct that side; ``side`` is reference or current."""
+
+    def __init__(self, side: str, problem: str) -> None:
+        self.side = side
+        self.problem = problem
+        super().__init__(f"the {side} sample cannot be compared: {problem}; correct the rows it was made from")

@@ -9,6 +9,7 @@ CONFIG_SECTION = "autoglm"
 _OPERATOR_MODULES = [
     "corpus",
     "crawl",
+    "traffic",
     "clean",
     "dedupe",
     "label",
@@ -16,6 +17,9 @@ _OPERATOR_MODULES = [
     "train",
     "evaluate",
     "rollout",
+    "drift",
+    "feedback",
+    "dataset",
     "retrain",
     "run",
 ]
@@ -34,10 +38,22 @@ _CONFIG_OPTIONS: dict[str, dict[str, Any]] = {
         "default": "",
     },
     "dataset_schedule": {
-        "description": "Cron schedule of the dataset DAGs; empty means started by hand.",
+        "description": "Cron schedule on which dataset DAGs make a dataset; empty means by hand, drift and feedback.",
         "type": "string",
         "example": "0 3 * * *",
         "default": "",
+    },
+    "dataset_sweep_schedule": {
+        "description": "Cron schedule on which dataset DAGs look for a confirmed check whose event was lost.",
+        "type": "string",
+        "example": "47 * * * *",
+        "default": "47 * * * *",
+    },
+    "drift_watch_schedule": {
+        "description": "Cron schedule of the drift and feedback checks; empty means by hand.",
+        "type": "string",
+        "example": "*/15 * * * *",
+        "default": "7 * * * *",
     },
     "retrain_schedule": {
         "description": "Cron schedule on which retrain DAGs look for a dataset version whose event was lost.",
@@ -96,6 +112,18 @@ def get_provider_info() -> dict[str, Any]:
             {
                 "integration-name": "AutoGLM",
                 "python-modules": [f"airflow_provider_autoglm.operators.{name}" for name in _OPERATOR_MODULES],
+            }
+        ],
+        "sensors": [
+            {
+                "integration-name": "AutoGLM",
+                "python-modules": [f"airflow_provider_autoglm.sensors.{name}" for name in ("drift", "feedback")],
+            }
+        ],
+        "triggers": [
+            {
+                "integration-name": "AutoGLM",
+                "python-modules": [f"airflow_provider_autoglm.triggers.{name}" for name in ("check", "rollout")],
             }
         ],
         "hooks": [

@@ -28,7 +28,7 @@ def build(pipeline: str) -> DAG:
 
     @dag(
         dag_id=f"autoglm_canary_rollout_{pipeline}",
-        schedule=configuration.wake_up("canary_rollout", model_asset(pipeline)),
+        schedule=configuration.wake_up(model_asset(pipeline), "canary_rollout"),
         catchup=False,
         max_active_runs=1,
         params={

@@ -1,6 +1,8 @@
-"""One dataset version: crawl, clean, remove near duplicates, label, publish.
+"""One dataset version: crawl and collect traffic, clean, remove near duplicates, label, publish.
 
-Configure with the Variable ``autoglm_<pipeline>`` (JSON) and the connection ``mlflow_default``; see docs/.
+Woken by the assets drift and feedback, and by the clock for events that were lost; such a run is skipped at its first
+task when no confirmed check waits for a dataset. Configure with
+the Variable ``autoglm_<pipeline>`` (JSON) and the connections ``mlflow_default`` and ``autoglm_state``; see docs/.
 """
 
 from __future__ import annotations
@@ -11,19 +13,21 @@ from typing import Any
 from airflow.sdk import DAG, dag
 
 from airflow_provider_autoglm import configuration
+from airflow_provider_autoglm.assets import drift_asset, feedback_asset
 from airflow_provider_autoglm.operators.clean import CleanOperator
 from airflow_provider_autoglm.operators.corpus import JoinCorpusOperator, SplitCorpusOperator
 from airflow_provider_autoglm.operators.crawl import CrawlOperator
+from airflow_provider_autoglm.operators.dataset import load_dataset_settings
 from airflow_provider_autoglm.operators.dedupe import SimHashDedupeOperator
 from airflow_provider_autoglm.operators.label import AutoLabelOperator
 from airflow_provider_autoglm.operators.publish import PublishDatasetOperator
-from airflow_provider_autoglm.operators.run import finish_run, load_settings
+from airflow_provider_autoglm.operators.run import finish_run
+from airflow_provider_autoglm.operators.traffic import CollectTrafficOperator
 
 # Parse-time constants; [autoglm] in airflow.cfg sets those that are read from there.
-SCHEDULE = configuration.schedule("dataset")
 RETRIES = configuration.retries()
 POOL = configuration.pool()
-STAGES = ("crawl", "clean", "dedupe", "label", "publish")
+STAGES = ("crawl", "traffic", "clean", "dedupe", "label", "publish")
 RETRY_DELAY = timedelta(seconds=30)
 
 
@@ -32,7 +36,7 @@ def build(pipeline: str) -> DAG:
 
     @dag(
         dag_id=f"autoglm_dataset_{pipeline}",
-        schedule=SCHEDULE,
+        schedule=configuration.wake_up(drift_asset(pipeline) | feedback_asset(pipeline), "dataset", "dataset_sweep"),
         catchup=False,
         max_active_runs=1,
         params={"force_stages": configuration.force_stages_param(), **configuration.override_params(*STAGES)},
@@ -41,12 +45,15 @@ def build(pipeline: str) -> DAG:
         doc_md=__doc__,
     )
     def dataset() -> None:
-        settings: Any = load_settings(pipeline)
+        settings: Any = load_dataset_settings(pipeline)
         run = settings["run"]
 
         crawl = CrawlOperator(task_id="crawl", sources=settings["sources"], settings=settings["crawl"], run=run)
+        traffic = CollectTrafficOperator(task_id="collect_traffic", settings=settings["traffic"], run=run)
 
-        split_clean = SplitCorpusOperator(task_id="split_clean", stage="clean", source=crawl.output, run=run)
+        split_clean = SplitCorpusOperator(
+            task_id="split_clean", stage="clean", source=[crawl.output, traffic.output], run=run
+        )
         clean = CleanOperator.partial(task_id="clean", settings=settings["clean"], run=run).expand_kwargs(
             split_clean.output
         )
@@ -64,7 +71,7 @@ def build(pipeline: str) -> DAG:
             task_id="publish", pipeline=pipeline, sources=join_label.output, settings=settings["publish"], run=run
         )
 
-        stages = [crawl, join_clean, dedupe, join_label, publish]
+        stages = [crawl, traffic, join_clean, dedupe, join_label, publish]
         publish >> finish_run(settings, {stage.task_id: stage.output for stage in stages}).as_teardown()
 
     return dataset()

@@ -31,7 +31,7 @@ def build(pipeline: str) -> DAG:
 
     @dag(
         dag_id=f"autoglm_retrain_{pipeline}",
-        schedule=configuration.wake_up("retrain", dataset_asset(pipeline)),
+        schedule=configuration.wake_up(dataset_asset(pipeline), "retrain"),
         catchup=False,
         max_active_runs=1,
         params={

@@ -50,10 +50,14 @@ class TaskState:
 
 
 class AirflowApi:
-    """A client with a token of its own; a 500 (two writers on SQLite) is tried again."""
+    """A client with a token of its own; a 500 (two writers on SQLite) is tried again.
 
-    def __init__(self, url: str) -> None:
+    :param login: name and password of a user; without, Airflow has to let in everybody as admin.
+    """
+
+    def __init__(self, url: str, *, login: tuple[str, str] | None = None) -> None:
         self.url = url.rstrip("/")
+        self._login = login
         self._session = requests.Session()
         self._session.trust_env = False  # a proxy of the machine must not stand between here and loopback
 
@@ -148,10 +152,12 @@ class AirflowApi:
         return answer.json() if answer.content else None
 
     def _log_in(self) -> None:
-        # All are admins here (AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS): GET hands out a token without a password.
-        answer = self._session.get(f"{self.url}/auth/token", timeout=_TIMEOUT_S)
+        # GET hands out a token without a password where all are admins (AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS).
+        method = "POST" if self._login else "GET"
+        body = dict(zip(("username", "password"), self._login, strict=True)) if self._login else None
+        answer = self._session.request(method, f"{self.url}/auth/token", json=body, timeout=_TIMEOUT_S)
         if not answer.ok:
-            raise AirflowApiError("GET", "/auth/token", answer.status_code, answer.text[:1_000])
+            raise AirflowApiError(method, "/auth/token", answer.status_code, answer.text[:1_000])
         self._session.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
 
     def _create_or_replace(self, kind: str, key: str, body: dict[str, Any]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,12 +21,13 @@ class RunFailedError(RuntimeError):
 
 @dataclass(frozen=True)
 class DagRun:
-    """A DAG run that is over."""
+    """A DAG run that is over. ``may_skip`` are tasks that are skipped where they have nothing to tell."""
 
     dag_id: str
     run_id: str
     url: str
     tasks: Sequence[TaskState]
+    may_skip: Collection[str] = ()
 
     @property
     def seconds(self) -> float:
@@ -34,6 +35,15 @@ class DagRun:
         started = [task.started_at for task in self.tasks if task.started_at]
         ended = [task.ended_at for task in self.tasks if task.ended_at]
         return (max(ended) - min(started)).total_seconds() if started and ended else 0.0
+
+    @property
+    def unfinished(self) -> list[TaskState]:
+        """The tasks that did not succeed, without those that were skipped and may be."""
+        return [
+            task
+            for task in self.tasks
+            if task.state != "success" and not (task.state == "skipped" and task.task_id in self.may_skip)
+        ]
 
 
 class DagRuns:
@@ -54,15 +64,16 @@ class DagRuns:
             self._airflow.wait_for_dag(dag_id)
             self._airflow.api.unpause(dag_id)
 
-    def run(self, dag_id: str, conf: dict[str, Any] | None = None) -> DagRun:
+    def run(self, dag_id: str, conf: dict[str, Any] | None = None, *, may_skip: Collection[str] = ()) -> DagRun:
         """Trigger a DAG and follow it to its end.
 
+        :param may_skip: tasks that are skipped where they have nothing to tell.
         :raises RunFailedError: if one of its tasks does not succeed.
         """
         run_id = self._airflow.api.trigger(dag_id, conf)
         given = f" with {conf}" if conf else ""
         self._say(f"triggered {dag_id}{given}: {self._url(dag_id, run_id)}")
-        return self._follow(dag_id, run_id)
+        return self._follow(dag_id, run_id, may_skip)
 
     def follow_woken(self, dag_id: str) -> DagRun:
         """Wait for the run that an asset event starts, and follow it to its end.
@@ -84,7 +95,7 @@ class DagRuns:
         """What a task of a run returned."""
         return self._airflow.api.xcom(run.dag_id, run.run_id, task_id, key=key)
 
-    def _follow(self, dag_id: str, run_id: str) -> DagRun:
+    def _follow(self, dag_id: str, run_id: str, may_skip: Collection[str] = ()) -> DagRun:
         self._seen.add(run_id)
         shown: dict[str, str | None] = {}
         state = ""
@@ -98,16 +109,16 @@ class DagRuns:
                     took = f" after {task.seconds:.1f} s" if task.seconds and task.state in FINISHED else ""
                     self._say(f"  {task.name:<16} {task.state}{took}")
             time.sleep(0 if state in FINISHED else 1)
-        run = DagRun(dag_id, run_id, self._url(dag_id, run_id), tasks)
+        run = DagRun(dag_id, run_id, self._url(dag_id, run_id), tasks, may_skip)
         self._say(f"the run is finished: {state}")
-        if any(task.state != "success" for task in tasks):
+        if run.unfinished:
             raise RunFailedError(self._what_stopped(run))
         self.done.append(run)
         return run
 
     def _what_stopped(self, run: DagRun) -> str:
-        stopped = [task for task in run.tasks if task.state in ("failed", "skipped") and task.started_at is not None]
-        states = ", ".join(f"{task.name} {task.state}" for task in run.tasks if task.state != "success")
+        stopped = [task for task in run.unfinished if task.state in ("failed", "skipped") and task.started_at]
+        states = ", ".join(f"{task.name} {task.state}" for task in run.unfinished)
         parts = [f"{run.dag_id} {run.run_id}: {states}"]
         for task in sorted(stopped, key=lambda task: (task.state != "failed", task.started_at))[:1]:
             log = self._airflow.task_log(run.dag_id, run.run_id, task.task_id, map_index=task.map_index)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from demo.circle import Circle
 from demo.dag_runs import DagRun
 from demo.models import ModelFigures
 from demo.rollouts import RolloutFigures
@@ -18,6 +19,8 @@ MIN_GAIN = 0.2
 """By how much the first model has to beat the most frequent area, as a fraction of the test rows."""
 MIN_JUDGED_REQUESTS = 200
 _TASKS: dict[str, frozenset[str]] = {
+    "autoglm_dataset": frozenset({"load_settings", "crawl", "collect_traffic", "publish", "finish_run"}),
+    "autoglm_drift_watch": frozenset({"load_settings", "drift_check", "feedback_check", "finish_run"}),
     "autoglm_retrain": frozenset({"load_settings", "train", "evaluate", "finish_run"}),
     "autoglm_canary_rollout": frozenset({"load_settings", "canary", "finish_run"}),
 }
@@ -28,12 +31,14 @@ class Outcome:
     """Figures of the dataset, of each model and rollout, of the clients, and of the weights over time.
 
     ``rollouts`` are the first deployment, the second model's canary and the saboteur's, and ``traffic_of_rollouts``
-    what clients saw during one, by its id. ``seconds`` is the whole demo.
+    what clients saw during one, by its id. ``circle`` is what came of the new area, with a rollout of its own; None for
+    a site that nobody has sorted. ``seconds`` is the whole demo.
     """
 
     dataset: Summary
     models: Sequence[ModelFigures]
     rollouts: Sequence[RolloutFigures]
+    circle: Circle | None
     traffic: TrafficFigures
     traffic_of_rollouts: Mapping[int, TrafficFigures]
     weights: Sequence[WeightSample]
@@ -49,8 +54,14 @@ class Outcome:
             *self._problems_of_runs(),
             *self._problems_of_models(),
             *self._problems_of_rollouts(),
+            *(self.circle.problems() if self.circle else ()),
             *self._problems_of_traffic(),
         ]
+
+    @property
+    def all_rollouts(self) -> list[RolloutFigures]:
+        """The circle's last."""
+        return [*self.rollouts, *((self.circle.rollout,) if self.circle else ())]
 
     def to_json(self) -> str:
         """All figures, and the problems."""
@@ -64,6 +75,7 @@ class Outcome:
             ],
             "aliases": dict(self.aliases),
             "rollouts": [{**asdict(rollout), "seconds": rollout.seconds} for rollout in self.rollouts],
+            "circle": self.circle.to_dict() if self.circle else None,
             "traffic": asdict(self.traffic),
             "traffic_of_rollouts": {number: asdict(traffic) for number, traffic in self.traffic_of_rollouts.items()},
             "weights": [asdict(sample) for sample in changes(self.weights)],
@@ -80,9 +92,8 @@ class Outcome:
             expected = _TASKS.get(run.dag_id.rpartition("_")[0], frozenset())
             for task_id in sorted(expected - {task.task_id for task in run.tasks}):
                 yield f"{run.dag_id} has no task {task_id}"
-            for task in run.tasks:
-                if task.state != "success":
-                    yield f"{run.dag_id}: task {task.name} is {task.state or 'not run'}"
+            for task in run.unfinished:
+                yield f"{run.dag_id}: task {task.name} is {task.state or 'not run'}"
 
     def _problems_of_models(self) -> Iterator[str]:
         first = self.models[0]
@@ -91,8 +102,8 @@ class Outcome:
                 f"version {first.version} beats the most frequent area by {first.gain:.1%} of the test rows, "
                 f"expected {MIN_GAIN:.0%}"
             )
-        second = self.models[-1].version
-        for alias, expected in (("champion", second), ("previous", first.version), ("challenger", None)):
+        champion, previous = self._last_two()
+        for alias, expected in (("champion", champion), ("previous", previous), ("challenger", None)):
             if self.aliases[alias] != expected:
                 yield f"the alias {alias} points to version {self.aliases[alias]}, expected {expected}"
 
@@ -112,7 +123,7 @@ class Outcome:
             yield f"no event names the breaker of version {saboteur.version}"
 
     def _problems_of_traffic(self) -> Iterator[str]:
-        for rollout in self.rollouts:
+        for rollout in self.all_rollouts:
             traffic = self.traffic_of_rollouts.get(rollout.id)
             if traffic is not None and traffic.requests == 0:
                 yield f"clients sent nothing during the rollout of version {rollout.version}"
@@ -120,7 +131,14 @@ class Outcome:
                 yield f"clients saw {traffic.errors} errors during the rollout of version {rollout.version}"
         if self.traffic.errors:
             yield f"clients saw {self.traffic.errors} errors in {self.traffic.requests} requests"
+        if self.traffic.lost_feedbacks:
+            yield f"the gateway did not accept {self.traffic.lost_feedbacks} of {self.traffic.feedbacks} feedbacks"
         serving = self.weights[-1].weights if self.weights else {}
-        champion = self.models[-1].version
+        champion, _ = self._last_two()
         if serving.get(champion) != 100:
             yield f"at the end the gateway gives version {champion} {serving.get(champion, 0)} % of the requests"
+
+    def _last_two(self) -> tuple[str, str]:
+        """The version that should be the champion at the end, and the one before it."""
+        versions = [model.version for model in self.models] + ([self.circle.model.version] if self.circle else [])
+        return versions[-1], versions[-2]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from demo.circle_report import circle_lines
 from demo.dataset_report import dataset_lines
 from demo.models import model_lines
 from demo.outcome import Outcome
@@ -13,7 +14,7 @@ from demo.weights import chart_lines
 
 
 def report(outcome: Outcome) -> str:
-    """All figures on two screens or three."""
+    """All figures on three screens or four."""
     return "\n".join(_lines(outcome))
 
 
@@ -26,10 +27,13 @@ def _lines(outcome: Outcome) -> Iterator[str]:
     for rollout in outcome.rollouts:
         yield ""
         yield from rollout_lines(rollout)
+    if outcome.circle is not None:
+        yield ""
+        yield from circle_lines(outcome.circle)
     yield ""
     breakers = {
         rollout.version: [rollout.began_at + breaker.at_s for breaker in rollout.breakers]
-        for rollout in outcome.rollouts
+        for rollout in outcome.all_rollouts
     }
     yield from chart_lines(outcome.weights, breakers)
     yield ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from airflow_provider_autoglm.state import Database
-from demo.gateway import Gateway
+from demo.gateway import Gateway, Setting
 from demo.ports import HOST, free_port
 from demo.processes import Processes
 
@@ -24,7 +24,13 @@ class ServingStack:
         self.home = home.resolve()
         self.state_url = f"sqlite:///{self.home / 'state.db'}"
         self.database = Database(self.state_url)
-        self._gateway = Gateway(self.home, {"pipeline": pipeline, "port": free_port(port), "state_url": self.state_url})
+        settings: dict[str, Setting] = {
+            "pipeline": pipeline,
+            "port": free_port(port),
+            "state_url": self.state_url,
+            "log_text": "full",
+        }
+        self._gateway = Gateway(self.home, settings)
         self.url = f"http://{HOST}:{self._gateway.settings['port']}"
 
     def launch(self, tracking_uri: str) -> None:

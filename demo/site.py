@@ -1,6 +1,7 @@
 """The demo site's server: pages from memory on loopback, HTTP/1.1 with kept connections, nothing logged.
 
-``python -m demo.site --port 0 --truth FILE`` prints one JSON line with its address once it answers.
+It has pages on every area but the one that its clients will bring. ``python -m demo.site --port 0 --truth FILE`` prints
+one JSON line with its address once it answers.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from demo.docstrings import AREAS, sample_area
+from demo.docstrings import KEPT_FROM_THE_SITE, KNOWN_AREAS, sample_area
 from demo.pages import Page, build_content
 
 _HOST = "127.0.0.1"
@@ -65,7 +66,7 @@ def main() -> None:
     parser.add_argument("--truth", type=Path, required=True, help="file that gets the area of each URL, as JSON")
     parser.add_argument("--pages-per-area", type=int, default=200)
     arguments = parser.parse_args()
-    articles = {area: sample_area(area, arguments.pages_per_area) for area in AREAS}
+    articles = {area: sample_area(area, arguments.pages_per_area, skip=KEPT_FROM_THE_SITE) for area in KNOWN_AREAS}
     with SiteServer(arguments.port) as server:
         content = build_content(articles, server.origin)
         server.pages = content.pages

@@ -1,11 +1,11 @@
-"""The demo from start to end: a dataset, a first model, a better one, and a broken one that is taken back."""
+"""The demo from start to end: a dataset, a first model, a better one, a broken one taken back, and the circle."""
 
 from __future__ import annotations
 
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,8 @@ from typing import Any
 from mlflow.tracking import MlflowClient
 
 from airflow_provider_autoglm.tracking.registry import Registry
+from demo.circle import Circle
+from demo.circle_story import CircleStory, Dags
 from demo.dag_runs import DagRun, DagRuns
 from demo.models import Documents, ModelFigures, ask_labels, model_figures, read_aliases
 from demo.outcome import Outcome
@@ -22,14 +24,18 @@ from demo.sabotage import register_saboteur
 from demo.serving_stack import ServingStack
 from demo.stack import AirflowStack, MlflowServer
 from demo.summary import Summary, summarise
-from demo.traffic import Traffic, count
+from demo.texts import ClientTexts, as_before, shuffled
+from demo.traffic import Question, Traffic, count
 from demo.variable import SECOND_MODEL, demo_variable
 from demo.weights import WeightSampler
 
 PIPELINE = "default"
-DATASET_DAG = f"autoglm_dataset_{PIPELINE}"
-RETRAIN_DAG = f"autoglm_retrain_{PIPELINE}"
-ROLLOUT_DAG = f"autoglm_canary_rollout_{PIPELINE}"
+DAGS = Dags(
+    drift_watch=f"autoglm_drift_watch_{PIPELINE}",
+    dataset=f"autoglm_dataset_{PIPELINE}",
+    retrain=f"autoglm_retrain_{PIPELINE}",
+    rollout=f"autoglm_canary_rollout_{PIPELINE}",
+)
 VARIABLE = f"autoglm_{PIPELINE}"
 _REPOSITORY = Path(__file__).resolve().parent.parent
 _SITE_READY_S = 120.0
@@ -37,9 +43,9 @@ _AIRFLOW_PORT, _MLFLOW_PORT, _GATEWAY_PORT = 8080, 5000, 8000
 _REQUESTS_PER_S = 20.0
 _AFTER_THE_END_S = 5.0
 _ENVIRONMENT = {
-    # The demo waits for the runs that asset events start; the clock must not come between.
-    "AIRFLOW__AUTOGLM__RETRAIN_SCHEDULE": "",
-    "AIRFLOW__AUTOGLM__CANARY_ROLLOUT_SCHEDULE": "",
+    # The demo waits for the runs that it triggers and that asset events start; the clock must not come between.
+    f"AIRFLOW__AUTOGLM__{stage}_SCHEDULE": ""
+    for stage in ("DRIFT_WATCH", "DATASET_SWEEP", "RETRAIN", "CANARY_ROLLOUT")
 }
 
 
@@ -62,6 +68,7 @@ class Demo:
             processes=processes,
         )
         self.runs = DagRuns(self.airflow, self.say)
+        self.texts: ClientTexts | None = None
         self._started = time.monotonic()
 
     def run(self) -> Outcome:
@@ -69,26 +76,30 @@ class Demo:
         self._start()
         dataset = self._dataset()
         documents = Documents.of(dataset.dataset.uri)
-        texts = [row["text"] for row in documents.all]
         with ExitStack() as stack:
             sampler = stack.enter_context(WeightSampler(self.serving.url))
-            training, first = self.runs.follow_woken(RETRAIN_DAG), self._woken_rollout()
-            traffic = stack.enter_context(Traffic(self.serving.url, texts, per_second=_REQUESTS_PER_S))
+            training, first = self.runs.follow_woken(DAGS.retrain), self._woken_rollout()
+            traffic = stack.enter_context(
+                Traffic(self.serving.url, self._questions(documents), per_second=_REQUESTS_PER_S)
+            )
             self.say(f"clients send {_REQUESTS_PER_S:g} requests/s to {self.serving.url}/invocations")
             models = [self._figures(first, training, documents)]
-            training = self.runs.run(RETRAIN_DAG, {"dataset_version": dataset.dataset.version, **SECOND_MODEL})
+            training = self.runs.run(DAGS.retrain, {"dataset_version": dataset.dataset.version, **SECOND_MODEL})
             second = self._woken_rollout()
             models.append(self._figures(second, training, documents))
             third = self._sabotaged_rollout(second.version)
-            time.sleep(_AFTER_THE_END_S)  # requests after the rollback belong to the picture
+            circle = self._circle(traffic, second.version)
+            time.sleep(_AFTER_THE_END_S)  # requests after the last rollout belong to the picture
         self.say("reading the figures")
         outcome = Outcome(
             dataset=dataset,
             models=models,
             rollouts=[first, second, third],
+            circle=circle,
             traffic=count(traffic.answers()),
             traffic_of_rollouts={
-                rollout.id: count(traffic.answers(rollout.began_at, rollout.ended_at)) for rollout in (second, third)
+                rollout.id: count(traffic.answers(rollout.began_at, rollout.ended_at))
+                for rollout in (second, third, *((circle.rollout,) if circle else ()))
             },
             weights=sampler.samples(),
             aliases=read_aliases(self.registry),
@@ -118,6 +129,7 @@ class Demo:
         self.mlflow.launch()
         self.airflow.launch()
         if is_own_site:
+            self.texts = ClientTexts.choose()
             self.processes.wait_until("demo site", self._site_answers, timeout_s=_SITE_READY_S, names=["site"])
             self.say(f"demo site: {self.site}")
         self.mlflow.wait_healthy()
@@ -141,10 +153,10 @@ class Demo:
         api.set_connection("mlflow_default", "mlflow", host=self.mlflow.url)
         api.set_connection("autoglm_state", "autoglm_state", host=self.serving.state_url)
         self.say(f"Variable {VARIABLE} and the Connections mlflow_default and autoglm_state are set")
-        self.runs.unpause([DATASET_DAG, RETRAIN_DAG, ROLLOUT_DAG])
+        self.runs.unpause([DAGS.dataset, DAGS.retrain, DAGS.rollout, DAGS.drift_watch])
 
     def _dataset(self) -> Summary:
-        run = self.runs.run(DATASET_DAG)
+        run = self.runs.run(DAGS.dataset)
         return summarise(
             site=self.site,
             run=self.runs.result(run, "load_settings", key="run"),
@@ -159,13 +171,36 @@ class Demo:
     def _truth(self) -> Mapping[str, str] | None:
         return json.loads(self.truth_file.read_text()) if self.truth_file.exists() else None
 
+    def _questions(self, documents: Documents) -> Iterator[Question]:
+        """What clients ask at first: texts of the site's areas, of a site of the user's own the very texts."""
+        if self.texts is not None:
+            return as_before(self.texts)
+        return (Question(row["text"]) for row in shuffled(documents.all))
+
+    def _circle(self, traffic: Traffic, champion: str) -> Circle | None:
+        if self.texts is None:
+            return None
+        story = CircleStory(
+            pipeline=PIPELINE,
+            dags=DAGS,
+            runs=self.runs,
+            processes=self.processes,
+            database=self.serving.database,
+            registry=self.registry,
+            traffic=traffic,
+            texts=self.texts,
+            folder=self.folder / "held_out",
+            say=self.say,
+        )
+        return story.tell(champion)
+
     def _woken_rollout(self) -> RolloutFigures:
-        return self._rollout(self.runs.follow_woken(ROLLOUT_DAG))
+        return self._rollout(self.runs.follow_woken(DAGS.rollout))
 
     def _sabotaged_rollout(self, version: str) -> RolloutFigures:
         saboteur = register_saboteur(self.registry, version, self.folder / "sabotage")
         self.say(f"registered version {saboteur.version}: version {version} with NaN in its last layer")
-        return self._rollout(self.runs.run(ROLLOUT_DAG, {"model_version": saboteur.version}))
+        return self._rollout(self.runs.run(DAGS.rollout, {"model_version": saboteur.version}))
 
     def _rollout(self, run: DagRun) -> RolloutFigures:
         rollout_id = int(self.runs.result(run, "canary")["rollout_id"])

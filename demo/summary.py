@@ -14,7 +14,8 @@ import requests
 from airflow_provider_autoglm.corpus.store import Corpus
 from demo.airflow_api import TaskState
 
-STAGES = ("crawl", "clean", "dedupe", "label", "publish")
+_SOURCES = ("crawl", "collect_traffic")
+STAGES = (*_SOURCES, "clean", "dedupe", "label", "publish")
 _EXAMPLES = 2
 _EXCERPT_CHARS = 160
 _BEFORE_THE_DIFFERENCE = 40
@@ -99,7 +100,9 @@ class Summary:
             found.append(f"the parent run in MLflow is {self.mlflow.parent_status or 'absent'}")
         inputs = self.mlflow.child_inputs
         found += [f"MLflow has no child run of {stage}" for stage in STAGES if stage not in inputs]
-        found += [f"MLflow knows no input of {stage}" for stage in STAGES[1:] if inputs.get(stage) == 0]
+        found += [
+            f"MLflow knows no input of {stage}" for stage in STAGES if stage not in _SOURCES and inputs.get(stage) == 0
+        ]
         return found
 
     def to_dict(self) -> dict[str, Any]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -20,10 +19,19 @@ _MS = 1_000.0
 
 
 @dataclass(frozen=True)
+class Question:
+    """A text that a client asks, and the label that it tells as feedback once it is answered; None tells nothing."""
+
+    text: str
+    feedback: str | None = None
+
+
+@dataclass(frozen=True)
 class Answer:
     """What a client was answered at ``at`` (seconds since the epoch), ``ms`` milliseconds after it asked.
 
     ``status`` is that of HTTP, 0 if there was no answer; ``is_good`` says that it holds a label and a score.
+    ``feedback_status`` is what its feedback was answered, None if it gave none.
     """
 
     at: float
@@ -31,15 +39,22 @@ class Answer:
     status: int
     version: str
     is_good: bool
+    request_id: str = ""
+    feedback_status: int | None = None
 
 
 @dataclass(frozen=True)
 class TrafficFigures:
-    """All answers of a time counted: ``answers`` by version and status, ``errors`` those that were not good."""
+    """All answers of a time counted: ``answers`` by version and status, ``errors`` those that were not good.
+
+    ``feedbacks`` were given, and ``lost_feedbacks`` of them not accepted.
+    """
 
     seconds: float
     requests: int
     errors: int
+    feedbacks: int
+    lost_feedbacks: int
     median_ms: float
     p95_ms: float
     answers: Mapping[str, Mapping[str, int]]
@@ -51,14 +66,16 @@ class TrafficFigures:
 
 
 class Traffic:
-    """Sends ``texts`` over and over to the gateway at ``url`` from a few threads, as long as the block runs.
+    """Sends ``questions`` to the gateway at ``url`` from a few threads, as long as the block runs.
 
+    :param questions: without end; a client takes the next one when its turn comes.
     :param per_second: requests a second of all clients together, as long as the answers keep up.
     """
 
-    def __init__(self, url: str, texts: Sequence[str], *, per_second: float) -> None:
-        self._url = f"{url}/invocations"
-        self._texts = texts
+    def __init__(self, url: str, questions: Iterator[Question], *, per_second: float) -> None:
+        self._url = url
+        self._questions = questions
+        self._turn = threading.Lock()
         self._pause_s = _CLIENTS / per_second
         self._is_over = threading.Event()
         self._answers: list[Answer] = []
@@ -81,29 +98,45 @@ class Traffic:
         """The answers of a time, in seconds since the epoch."""
         return [answer for answer in list(self._answers) if since <= answer.at <= until]
 
+    def ask_from_now_on(self, questions: Iterator[Question]) -> None:
+        """Let the clients ask other questions."""
+        with self._turn:
+            self._questions = questions
+
     def _ask(self, client: int) -> None:
         self._is_over.wait(client * self._pause_s / _CLIENTS)
         next_at = time.monotonic()
         with requests.Session() as session:
             session.trust_env = False
-            for text in itertools.islice(itertools.cycle(self._texts), client, None, _CLIENTS):
-                if self._is_over.wait(max(0.0, next_at - time.monotonic())):
-                    return
+            while not self._is_over.wait(max(0.0, next_at - time.monotonic())):
                 next_at = max(next_at, time.monotonic() - self._pause_s) + self._pause_s
-                self._answers.append(ask(session, self._url, text))
+                with self._turn:
+                    question = next(self._questions)
+                answer = ask(session, f"{self._url}/invocations", question.text)
+                if question.feedback is not None and answer.is_good:
+                    answer = replace(answer, feedback_status=self._tell(session, answer.request_id, question.feedback))
+                self._answers.append(answer)
+
+    def _tell(self, session: requests.Session, request_id: str, label: str) -> int:
+        body = {"request_id": request_id, "label": label}
+        try:
+            return session.post(f"{self._url}/feedback", json=body, timeout=_TIMEOUT_S).status_code
+        except requests.RequestException:
+            return 0
 
 
 def ask(session: requests.Session, url: str, text: str) -> Answer:
     """Send one text to ``url`` and look at the answer."""
     began = time.monotonic()
-    status, version, is_good = 0, "", False
+    status, version, request_id, is_good = 0, "", "", False
     try:
         answer = session.post(url, json={"inputs": [text]}, timeout=_TIMEOUT_S)
         status, version = answer.status_code, answer.headers.get("x-model-version", "")
+        request_id = answer.headers.get("x-request-id", "")
         is_good = answer.ok and _is_good(answer.json())
     except (requests.RequestException, ValueError):
         pass
-    return Answer(time.time(), (time.monotonic() - began) * _MS, status, version, is_good)
+    return Answer(time.time(), (time.monotonic() - began) * _MS, status, version, is_good, request_id)
 
 
 def count(answers: Sequence[Answer]) -> TrafficFigures:
@@ -118,6 +151,8 @@ def count(answers: Sequence[Answer]) -> TrafficFigures:
         seconds=round(max(times) - min(times), 1) if times else 0.0,
         requests=len(answers),
         errors=sum(not answer.is_good for answer in answers),
+        feedbacks=sum(answer.feedback_status is not None for answer in answers),
+        lost_feedbacks=sum(answer.feedback_status not in (None, requests.codes.accepted) for answer in answers),
         median_ms=_quantile(took, 0.5),
         p95_ms=_quantile(took, 0.95),
         answers={version: dict(statuses) for version, statuses in sorted(counts.items())},
@@ -130,6 +165,8 @@ def traffic_lines(figures: TrafficFigures) -> Iterator[str]:
         f"Requests of clients: {figures.requests} in {figures.seconds:.0f} s ({figures.per_second:.1f}/s), "
         f"{figures.errors} errors, median {figures.median_ms:.0f} ms, 95 % within {figures.p95_ms:.0f} ms"
     )
+    if figures.feedbacks:
+        yield f"  the true label was told after {figures.feedbacks}, {figures.lost_feedbacks} were not accepted"
     for version, statuses in figures.answers.items():
         listed = ", ".join(f"{number} x {status}" for status, number in sorted(statuses.items()))
         yield f"  answered by version {version:<4} {listed}"

@@ -54,9 +54,14 @@ PHRASES: dict[str, tuple[str, ...]] = {
 }
 
 
+BASELINE_ROWS = 400
+WINDOW_ROWS = 400
+
 # The policy of a demo, not of production: minutes instead of days, and a challenger may be worse than the champion by
 # the noise of a test split that has a hundred texts, or thirty in a small run. The first model is a head on the frozen
 # encoder, there in seconds; the second one is fine-tuned and reads more of a text, which takes minutes.
+# Labels that clients tell are due after an hour, which no demo lasts: the drift alone starts the second dataset, and
+# the labels travel with it. Were they due at once, the feedback could be confirmed before the drift and start its own.
 POLICY: dict[str, dict[str, Any]] = {
     "train": {"method": "head", "max_tokens": 64},
     "evaluate": {"min_gain": -0.2, "min_rows": 10},
@@ -68,6 +73,15 @@ POLICY: dict[str, dict[str, Any]] = {
         "tick_s": 1,
         "lease_s": 20,
     },
+    "traffic": {"max_rows": 5_000, "sample_rows": 200},
+    "drift": {
+        "baseline_rows": BASELINE_ROWS,
+        "window_rows": WINDOW_ROWS,
+        "min_rows": 200,
+        "min_new_rows": 200,
+        "cooldown_s": 600,
+    },
+    "feedback": {"min_rows": 50, "deadline_s": 3_600, "cooldown_s": 600},
 }
 SECOND_MODEL: dict[str, Any] = {
     "train.method": "finetune",
@@ -82,13 +96,13 @@ def demo_variable(url: str, *, is_own_site: bool) -> dict[str, Any]:
     """The value of the Variable ``autoglm_default`` for a crawl of ``url``, checked against the settings models.
 
     The demo's own site stands on loopback and is asked as fast as it answers; any other one keeps the polite defaults
-    of the crawl and need not have pages on every label.
+    of the crawl. Neither has pages on every label.
     """
     value: dict[str, Any] = {
         "sources": [{"url": url}],
         "labels": [{"name": name, "phrases": list(phrases)} for name, phrases in PHRASES.items()],
         "clean": {"min_chars": 100, "languages": ["en"]},
-        "publish": {"title": "Software documentation by area"},
+        "publish": {"title": "Software documentation by area", "min_class_rows": 0},
         **POLICY,
     }
     if is_own_site:
@@ -96,6 +110,5 @@ def demo_variable(url: str, *, is_own_site: bool) -> dict[str, Any]:
         value["crawl"] = {"delay_s": 0, "concurrency": 8}
     else:
         value["crawl"] = {"max_pages": 1_000}
-        value["publish"]["min_class_rows"] = 0
     PipelineSettings.parse(value)
     return value

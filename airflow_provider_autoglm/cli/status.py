@@ -12,24 +12,27 @@ from airflow_provider_autoglm.cli.database import opened_state, require_known
 
 if TYPE_CHECKING:
     from airflow_provider_autoglm.state import Database
+    from airflow_provider_autoglm.state.checks import Check
     from airflow_provider_autoglm.state.events import Event
     from airflow_provider_autoglm.state.replicas import Replica, VersionStatus
     from airflow_provider_autoglm.state.rollouts import Rollout
     from airflow_provider_autoglm.state.routes import Model, Routes
 
 _EVENTS = 10
+_CHECKS = 6
 _LONGEST = 160
 _FORGOTTEN_S = 86_400
 
 
 def status(args: argparse.Namespace) -> None:
-    """Print the routes, the active or latest rollout with its last events, and the gateways of a pipeline."""
+    """Print routes, the active or latest rollout with its last events, the last checks and gateways of a pipeline."""
     with opened_state(args) as database:
         require_known(database, args.pipeline)
         print("\n".join(_report(database, args.pipeline)))
 
 
 def _report(database: Database, pipeline: str) -> Iterator[str]:
+    from airflow_provider_autoglm.state.checks import read_checks
     from airflow_provider_autoglm.state.events import read_events
     from airflow_provider_autoglm.state.replicas import read_replicas
     from airflow_provider_autoglm.state.rollouts import active_rollout, latest_rollout
@@ -44,6 +47,8 @@ def _report(database: Database, pipeline: str) -> Iterator[str]:
     yield from ["rollout: none yet"] if rollout is None else _rollout(rollout)
     yield ""
     yield from _events(read_events(database, pipeline, limit=_EVENTS))
+    yield ""
+    yield from _checks(read_checks(database, pipeline, limit=_CHECKS))
     yield ""
     yield from _gateways(read_replicas(database, pipeline))
 
@@ -109,6 +114,22 @@ def _told(event: Event) -> str:
     return "; ".join(
         f"{name} {value if isinstance(value, str) else json.dumps(value)}" for name, value in detail.items()
     )
+
+
+def _checks(checks: list[Check]) -> Iterator[str]:
+    yield f"last {len(checks)} checks" if checks else "checks: none yet"
+    for check in reversed(checks):
+        score = "" if check.score is None else f", score {check.score:.3f}"
+        told = f"{check.state}{score}{_answer(check)}"
+        yield f"  {_time(check.at)}  {check.kind:<9} version {check.version or '-'}: {told}"
+
+
+def _answer(check: Check) -> str:
+    if not check.is_confirmed:
+        return ""
+    learnable = "" if check.report.get("learnable", False) else ", learnable = false: no texts are kept"
+    answer = f"answered by {check.answered_by}" if check.answered_by else "owed: no dataset has answered it yet"
+    return f", confirmed{learnable}, {answer}"
 
 
 def _gateways(replicas: list[Replica]) -> Iterator[str]:

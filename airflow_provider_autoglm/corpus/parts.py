@@ -1,8 +1,8 @@
-"""Splitting a corpus into parts for mapped tasks, and joining what they made."""
+"""Splitting corpora into parts for mapped tasks, and joining what they made."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from airflow_provider_autoglm.corpus.manifest import Part
@@ -10,31 +10,32 @@ from airflow_provider_autoglm.corpus.result import ProgressCallback, StageResult
 from airflow_provider_autoglm.corpus.stage import Provenance, StageAttempt
 from airflow_provider_autoglm.corpus.storage import Storage, as_uri
 from airflow_provider_autoglm.corpus.store import Corpus, open_sources
+from airflow_provider_autoglm.exceptions import SettingsError
 
 MAX_PARTS = 64
 _PART_FOLDER = "/part="
 
 
 def split_corpus(
-    source: str, destination: str, *, max_parts: int = MAX_PARTS, storage: Storage | None = None
+    source: str | Sequence[str], destination: str, *, max_parts: int = MAX_PARTS, storage: Storage | None = None
 ) -> list[dict[str, str]]:
     """``source`` and ``destination`` of each part, as even as whole shards allow; nothing is written.
 
-    The list depends on the manifest alone, so a retry maps the same. An empty corpus is one part.
+    ``source`` is a corpus URI or a list of them; a part lies in one corpus. The list depends on the manifests alone,
+    so a retry maps the same. An empty corpus is no part; if all are empty, the first is the only part.
+
+    :raises SettingsError: if no corpus is given, or more than ``max_parts`` that are not empty.
     """
-    corpus = Corpus.open(source, storage=storage, verify=False)
-    uri, folder = as_uri(source), as_uri(destination)
-    shards = len(corpus.shards)
-    if shards == 0:
-        return [{"source": uri, "destination": f"{folder}{_PART_FOLDER}000"}]
-    parts = min(shards, max_parts)
-    bounds = [shards * part // parts for part in range(parts + 1)]
+    corpora = open_sources(source, storage=storage, verify=False)
+    filled = [corpus for corpus in corpora if corpus.shards]
+    if len(filled) > max_parts:
+        raise SettingsError([f"max_parts = {max_parts}: {len(filled)} corpora need at least one part each"])
+    shares = _shares([len(corpus.shards) for corpus in filled], max_parts)
+    parts = [part for corpus, share in zip(filled, shares, strict=True) for part in _parts(corpus, share)]
+    folder = as_uri(destination)
     return [
-        {
-            "source": f"{uri}#shards={first}-{last - 1}",
-            "destination": f"{folder}{_PART_FOLDER}{part:03d}",
-        }
-        for part, (first, last) in enumerate(pairwise(bounds))
+        {"source": part, "destination": f"{folder}{_PART_FOLDER}{number:03d}"}
+        for number, part in enumerate(parts or [corpora[0].uri])
     ]
 
 
@@ -75,6 +76,21 @@ def join_corpora(
     seconds = sum(corpus.manifest.metrics.get("duration_s", 0.0) for corpus in corpora)
     rows = sum(corpus.manifest.counters.rows_in for corpus in corpora)
     return attempt.commit(metrics={"duration_s": seconds, "rows_per_s": rows / seconds if seconds else 0.0})
+
+
+def _shares(shards: Sequence[int], max_parts: int) -> list[int]:
+    """Parts of each corpus: one each, then always one more where a part has the most shards."""
+    parts = [1] * len(shards)
+    for _ in range(min(sum(shards), max_parts) - len(shards)):
+        heaviest = max(range(len(shards)), key=lambda corpus: shards[corpus] / parts[corpus])
+        parts[heaviest] += 1
+    return parts
+
+
+def _parts(corpus: Corpus, parts: int) -> Iterator[str]:
+    shards = len(corpus.shards)
+    bounds = [shards * part // parts for part in range(parts + 1)]
+    yield from (f"{corpus.uri}#shards={first}-{last - 1}" for first, last in pairwise(bounds))
 
 
 def stage_folder(destination: str) -> str:

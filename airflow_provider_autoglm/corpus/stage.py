@@ -39,12 +39,16 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Provenance:
-    """Who runs a stage and why, for its manifest; ``force`` recomputes a corpus that is already committed."""
+    """Who runs a stage and why, for its manifest; ``force`` recomputes a corpus that is already committed.
+
+    ``checks`` are the ids of the confirmed checks that the run answers.
+    """
 
     pipeline: str = ""
     mlflow_run_id: str | None = None
     force: bool = False
     reasons: tuple[str, ...] = ("manual",)
+    checks: tuple[int, ...] = ()
 
 
 def new_attempt_id() -> str:

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from airflow_provider_autoglm.exceptions import DifferentDimensionsError
+from airflow_provider_autoglm.state.served import Served
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -24,3 +27,16 @@ class Sample:
 
     def __len__(self) -> int:
         return len(self.embeddings)
+
+
+def sample_of(served: Sequence[Served]) -> Sample:
+    """Rows of the prediction log as a sample, without their texts.
+
+    :raises DifferentDimensionsError: if the embeddings differ in length, so that they are not of one model.
+    """
+    vectors = [np.frombuffer(row.embedding, "<f2") for row in served]
+    dimensions = sorted({len(vector) for vector in vectors})
+    if len(dimensions) > 1:
+        raise DifferentDimensionsError(dimensions[0], dimensions[-1])
+    embeddings = np.stack(vectors).astype(np.float32) if vectors else np.zeros((0, 0), np.float32)
+    return Sample(embeddings, [row.label for row in served])

@@ -42,6 +42,8 @@ class StageOperator(BaseOperator):
     """
 
     stage: ClassVar[str]
+    settings_key: ClassVar[str] = ""
+    """Key of the stage's settings in the Variable, where it is not the stage's name."""
     settings_model: ClassVar[type[Settings]]
     template_fields: Sequence[str] = ("settings", "run", "destination")
     operator_extra_links = (MlflowRunLink(),)
@@ -66,7 +68,8 @@ class StageOperator(BaseOperator):
 
         with airflow_errors():
             run = None if self.run is None else RunReference.parse(self.run, path="run")
-            path = self.stage if run is None else f"autoglm_{run.pipeline}.{self.stage}"
+            key = self.settings_key or self.stage
+            path = key if run is None else f"autoglm_{run.pipeline}.{key}"
             settings = self.settings_model.parse(self.settings, path=path)
             with StageRun(self, context, run, self.stage, settings.model_dump(mode="json")) as stage_run:
                 result = self.write(settings, stage_run.destination(self.destination), stage_run)

@@ -1,4 +1,4 @@
-"""Split a corpus into parts for mapped tasks, and join what they made."""
+"""Split corpora into parts for mapped tasks, and join what they made."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from airflow_provider_autoglm.settings import RunReference
 
 
 class SplitCorpusOperator(BaseOperator):
-    """Return the parts of a corpus, to map the operator of ``stage`` over.
+    """Return the parts of a corpus, or of several, to map the operator of ``stage`` over.
 
     Nothing is written. ``CleanOperator.partial(settings=…).expand_kwargs(split.output)`` runs one task a part, and a
-    :class:`JoinCorpusOperator` makes one corpus of the results. The list depends on the corpus alone.
+    :class:`JoinCorpusOperator` makes one corpus of the results. The list depends on the corpora alone.
 
-    :param source: URI of a committed corpus. Templated.
+    :param source: URI of a committed corpus, or a list of them: each that is not empty gets at least one part.
+        Templated.
     :param stage: stage that is mapped.
     :param destination: URI the parts are written below; default ``<run folder>/<stage>``. Templated.
     :param run: what ``load_settings`` returned under ``run``. Templated.
-    :param max_parts: mapped tasks at most.
+    :param max_parts: mapped tasks at most, over all corpora.
     """
 
     template_fields: Sequence[str] = ("source", "run", "destination")
@@ -30,7 +31,7 @@ class SplitCorpusOperator(BaseOperator):
     def __init__(
         self,
         *,
-        source: str,
+        source: str | Sequence[str],
         stage: str,
         destination: str | None = None,
         run: Mapping[str, Any] | None = None,
@@ -46,7 +47,7 @@ class SplitCorpusOperator(BaseOperator):
         self.mlflow_run_url: str | None = None
 
     def execute(self, context: Context) -> list[dict[str, str]]:
-        """Read the manifest and return ``source`` and ``destination`` of each part."""
+        """Read the manifests and return ``source`` and ``destination`` of each part."""
         from airflow_provider_autoglm.corpus.parts import split_corpus
         from airflow_provider_autoglm.operators.stage_run import StageRun
 

@@ -10,6 +10,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_provider_autoglm.assets import model_asset
 from airflow_provider_autoglm.operators.base import ModelOperator, airflow_errors
+from airflow_provider_autoglm.operators.events import tell_once
 from airflow_provider_autoglm.settings import EvaluateSettings, RunReference
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class EvaluateModelOperator(ModelOperator):
         **kwargs: Any,
     ) -> None:
         self.asset = model_asset(pipeline)
-        super().__init__(**{"outlets": [self.asset], **kwargs})
+        super().__init__(**{"outlets": [self.asset], "inlets": [self.asset], **kwargs})
         self.pipeline = pipeline
         self.dataset = dataset
         self.challenger = challenger
@@ -73,8 +74,8 @@ class EvaluateModelOperator(ModelOperator):
             with StageRun(self, context, run, STAGE, logged) as stage_run:
                 verdict = self._judge(stage_run, registry, challenger, champion, settings)
                 self.mlflow_model_url = registry.version_url(challenger.version)
-                is_news = _point_alias(registry, challenger, verdict)
-        return self._tell(context, challenger, champion, verdict, is_news=is_news)
+                _point_alias(registry, challenger, verdict)
+        return self._tell(context, challenger, champion, verdict)
 
     def _judge(
         self,
@@ -106,22 +107,16 @@ class EvaluateModelOperator(ModelOperator):
         challenger: RegisteredVersion,
         champion: RegisteredVersion | None,
         verdict: Verdict,
-        *,
-        is_news: bool,
     ) -> dict[str, Any]:
         result = {
             "challenger": challenger.version,
             "champion": None if champion is None else champion.version,
             **verdict.to_dict(),
         }
+        context["ti"].xcom_push("return_value", result)
         if not verdict.passed:
-            context["ti"].xcom_push("return_value", result)
             raise AirflowSkipException(f"version {challenger.version} is refused: {'; '.join(verdict.reasons)}")
-        if not is_news:
-            # A task killed right after it set the alias comes here too; the clock does then what its event would do.
-            context["ti"].xcom_push("return_value", result)
-            raise AirflowSkipException(f"version {challenger.version} has passed before and waits for its rollout")
-        context["outlet_events"][self.asset].extra = {
+        event = {
             "reference": challenger.model_uri,
             "version": challenger.version,
             "digest": challenger.digest,
@@ -129,11 +124,12 @@ class EvaluateModelOperator(ModelOperator):
             "reasons": list(self.dataset["reasons"]),
             "key": f"{self.pipeline}/model/{challenger.version}",
         }
+        tell_once(context, self.asset, event)
         return result
 
 
-def _point_alias(registry: Registry, challenger: RegisteredVersion, verdict: Verdict) -> bool:
-    """Let the alias ``challenger`` say what the verdict says; returns whether it pointed elsewhere before.
+def _point_alias(registry: Registry, challenger: RegisteredVersion, verdict: Verdict) -> None:
+    """Let the alias ``challenger`` say what the verdict says.
 
     A version that has passed before may be refused when its task is cleared.
     """
@@ -143,7 +139,6 @@ def _point_alias(registry: Registry, challenger: RegisteredVersion, verdict: Ver
         registry.set_alias("challenger", challenger.version)
     elif is_waiting and not verdict.passed:
         registry.drop_alias("challenger")
-    return not is_waiting
 
 
 def _skip_if_settled(

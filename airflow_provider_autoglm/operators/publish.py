@@ -11,6 +11,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from airflow_provider_autoglm.assets import dataset_asset
 from airflow_provider_autoglm.links import MlflowRunLink
 from airflow_provider_autoglm.operators.base import airflow_errors
+from airflow_provider_autoglm.operators.events import tell_once
 from airflow_provider_autoglm.settings import PublishSettings, RunReference
 
 STAGE = "publish"
@@ -44,7 +45,7 @@ class PublishDatasetOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         self.asset = dataset_asset(pipeline)
-        super().__init__(**{"outlets": [self.asset], **kwargs})
+        super().__init__(**{"outlets": [self.asset], "inlets": [self.asset], **kwargs})
         self.pipeline = pipeline
         self.sources = sources
         self.settings = settings
@@ -67,14 +68,28 @@ class PublishDatasetOperator(BaseOperator):
                 )
                 if dataset.has_news:
                     stage_run.log_corpus(dataset.uri)
+        context["ti"].xcom_push("return_value", dataset.to_dict())
         if not dataset.has_news:
-            context["ti"].xcom_push("return_value", dataset.to_dict())
+            self._answer_checks(run, dataset.version)
             raise AirflowSkipException(f"nothing new: version {dataset.version} stays the newest, no event is sent")
-        context["outlet_events"][self.asset].extra = {
+        event = {
             "reference": dataset.uri,
             "version": dataset.version,
             "digest": dataset.digest,
             "reasons": list(run.reasons) if run is not None else ["manual"],
+            "checks": list(run.checks) if run is not None else [],
             "key": f"{self.pipeline}/dataset/{dataset.version}",
         }
+        tell_once(context, self.asset, event)
         return dataset.to_dict()
+
+    def _answer_checks(self, run: RunReference | None, version: int) -> None:
+        """A check that brings nothing new is answered by the version there is, which the retrain's clock takes up."""
+        from airflow_provider_autoglm.corpus.publish.reasons import add_reasons
+        from airflow_provider_autoglm.hooks.storage import storage_for
+
+        if run is None or not run.checks:
+            return
+        storage = storage_for(run.root, run.storage_conn_id)
+        add_reasons(run.added_reasons, version, run.reasons, added_by=run.key, storage=storage)
+        self.log.info("version %d is what there is to answer %s", version, ", ".join(run.reasons))

@@ -37,6 +37,7 @@ def load_retrain_settings(pipeline: str) -> dict[str, Any]:
             run.settings.retrain,
             claimed_by=reference.key,
             version=context["params"].get("dataset_version"),
+            added=reference.added_reasons,
             storage=storage_for(reference.root, reference.storage_conn_id),
         )
         if isinstance(plan, NothingToTrain):

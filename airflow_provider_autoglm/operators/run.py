@@ -65,7 +65,7 @@ def load_settings(pipeline: str) -> dict[str, Any]:
     context = get_current_context()
     with airflow_errors():
         run = RunSettings.read(pipeline, context)
-        return run.open(run.reference.model_copy(update={"reasons": _reasons(run.reference, context)}))
+        return run.open(run.reference.model_copy(update={"reasons": reasons_of(run.reference, context)}))
 
 
 @task(trigger_rule="all_done")
@@ -133,8 +133,8 @@ def _with_overrides(values: dict[str, Any], params: Mapping[str, Any]) -> dict[s
     return overridden
 
 
-def _reasons(run: RunReference, context: Context) -> tuple[str, ...]:
-    """Why a dataset is made: ``bootstrap`` while the state knows no champion, else how the DAG run was started."""
+def reasons_of(run: RunReference, context: Context) -> tuple[str, ...]:
+    """Why a run was started: ``bootstrap`` while the state knows no champion, else how the DAG run was started."""
     from airflow_provider_autoglm.operators.serving_state import state_of
     from airflow_provider_autoglm.state.routes import read_routes
 

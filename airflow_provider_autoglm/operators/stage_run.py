@@ -101,6 +101,7 @@ class StageRun:
             mlflow_run_id=self._child_run_id,
             force=self._stage in self._run.force_stages,
             reasons=self._run.reasons,
+            checks=self._run.checks,
         )
 
     def destination(self, given: str | None) -> str:
@@ -130,6 +131,11 @@ class StageRun:
     def log_corpus(self, uri: str) -> None:
         """Log counters, rates and lineage from the manifest of a committed corpus."""
         self.log_record(stage_record(uri, read_manifest(uri, self.storage)))
+
+    def log_report(self, name: str, report: Mapping[str, Any]) -> None:
+        """Keep a JSON document with the child run, if the task has one."""
+        if self._tracker is not None:
+            self._tracker.log_report(self._child_run_id, name, report)
 
     def log_record(self, record: StageRecord) -> None:
         """Log what the task did to its child run, if it has one."""

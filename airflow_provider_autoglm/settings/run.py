@@ -44,6 +44,11 @@ class RunReference(Settings):
         return f"{self.root}/{self.pipeline}/state/retrains"
 
     @property
+    def added_reasons(self) -> str:
+        """Folder URI of reasons that a dataset version was given after it was published."""
+        return f"{self.root}/{self.pipeline}/state/added_reasons"
+
+    @property
     def references(self) -> str:
         """Folder URI of what drift checks compare with, one corpus a version and kind."""
         return f"{self.root}/{self.pipeline}/state/references"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import sqlalchemy as sa
@@ -50,8 +50,9 @@ class Check:
 
 
 Confirm = Callable[[Check, Sequence[Check], float], Check]
-"""Takes a measured check, the earlier ones of its pipeline and kind (newest first) and the database's time; returns
-the check with ``is_confirmed``, ``new_rows`` and what is said of both in ``report``."""
+"""Takes a measured check, the earlier ones of its pipeline and kind (newest first; of the distant past the confirmed
+ones alone) and the database's time; returns the check with ``is_confirmed``, ``new_rows`` and what is said of both in
+``report``."""
 
 
 def find_check(database: Database, pipeline: str, kind: CheckKind, run: str) -> Check | None:
@@ -72,7 +73,7 @@ def record_check(database: Database, measured: Check, confirm: Confirm) -> Check
         if found is not None:
             return found
         now = float(connection.execute(sa.select(database_now())).scalar_one())
-        earlier = _read(connection, _is_of(measured.pipeline, measured.kind), _CONSIDERED)
+        earlier = _earlier(connection, _is_of(measured.pipeline, measured.kind))
         decided = confirm(measured, earlier, now)
         row = {column.name: getattr(decided, column.name) for column in checks.columns if column.name != "id"}
         insert_new(connection, checks, [{**row, "at": now}])
@@ -87,10 +88,32 @@ def read_checks(database: Database, pipeline: str, kind: CheckKind | None = None
         return _read(connection, _is_of(pipeline, kind), limit)
 
 
-def confirmed_checks(database: Database, pipeline: str, *, limit: int = 20) -> list[Check]:
-    """The latest confirmed checks of a pipeline, newest first, answered or not."""
+def confirmed_checks(
+    database: Database, pipeline: str, kind: CheckKind | None = None, *, limit: int = 20
+) -> list[Check]:
+    """The latest confirmed checks of a pipeline, or of one kind of it, newest first, answered or not."""
     with database.reading() as connection:
-        return _read(connection, _is_of(pipeline) & checks.c.is_confirmed, limit)
+        return _read(connection, _is_of(pipeline, kind) & checks.c.is_confirmed, limit)
+
+
+def claim_checks(
+    database: Database, pipeline: str, answered_by: str, *, has_failed: Callable[[str], bool]
+) -> tuple[Check, ...]:
+    """Take every confirmed check that nobody answers, for the DAG run ``answered_by``; newest first.
+
+    A check that this run has taken before is among them, and so is one whose run has failed. Of two runs that claim at
+    once one gets it.
+
+    :param has_failed: whether a DAG run that has taken a check failed since.
+    """
+    claimed = []
+    for check in confirmed_checks(database, pipeline):
+        owner = check.answered_by
+        is_mine = owner == answered_by
+        is_owed = owner is None or (not is_mine and has_failed(owner))
+        if is_mine or (is_owed and answer_check(database, check, answered_by)):
+            claimed.append(replace(check, answered_by=answered_by))
+    return tuple(claimed)
 
 
 def answer_check(database: Database, seen: Check, answered_by: str) -> bool:
@@ -104,6 +127,15 @@ def answer_check(database: Database, seen: Check, answered_by: str) -> bool:
 def _is_of(pipeline: str, kind: CheckKind | None = None) -> sa.ColumnElement[bool]:
     is_of_kind = sa.true() if kind is None else checks.c.kind == kind
     return sa.and_(checks.c.pipeline == pipeline, is_of_kind)
+
+
+def _earlier(connection: sa.Connection, is_of_kind: sa.ColumnElement[bool]) -> list[Check]:
+    latest = _read(connection, is_of_kind, _CONSIDERED)
+    if len(latest) < _CONSIDERED:
+        return latest
+    # A cooldown may be longer than that many checks: what was confirmed before them counts all the same.
+    is_older = checks.c.id < latest[-1].id
+    return latest + _read(connection, is_of_kind & is_older & checks.c.is_confirmed, _CONSIDERED)
 
 
 def _find(connection: sa.Connection, pipeline: str, kind: CheckKind, run: str) -> Check | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from airflow_provider_autoglm.state.clock import database_now
 from airflow_provider_autoglm.state.database import Database
 from airflow_provider_autoglm.state.tables import feedback, predictions
 
@@ -36,15 +37,23 @@ class Served:
     is_judged: bool
 
 
-def first_served(database: Database, pipeline: str, version: str, *, limit: int) -> list[Served]:
-    """The first rows that a version answered outside any rollout: as champion with all requests; oldest first."""
-    is_alone = predictions.c.rollout_id.is_(None)
+def first_served(database: Database, pipeline: str, version: str, *, limit: int, since: float = 0.0) -> list[Served]:
+    """The first rows that a version answered outside any rollout: as champion with all requests; oldest first.
+
+    :param since: seconds since the epoch; rows before are left out.
+    """
+    is_alone = predictions.c.rollout_id.is_(None) & (predictions.c.at >= since)
     return _read(database, _is_served(pipeline, version) & is_alone, predictions.c.id.asc(), limit)
 
 
-def newest_served(database: Database, pipeline: str, version: str, *, limit: int, after_id: int = 0) -> list[Served]:
-    """The newest rows that a version answered, of those after the row ``after_id``; oldest first."""
-    is_later = predictions.c.id > after_id
+def newest_served(
+    database: Database, pipeline: str, version: str, *, limit: int, after_id: int = 0, since: float = 0.0
+) -> list[Served]:
+    """The newest rows that a version answered, of those after the row ``after_id``; oldest first.
+
+    :param since: seconds since the epoch; rows before are left out.
+    """
+    is_later = (predictions.c.id > after_id) & (predictions.c.at >= since)
     return _read(database, _is_served(pipeline, version) & is_later, predictions.c.id.desc(), limit)[::-1]
 
 
@@ -58,6 +67,77 @@ def texts_of(database: Database, ids: Sequence[int]) -> dict[int, str]:
         with database.reading() as connection:
             found |= {row.id: row.text for row in connection.execute(query)}
     return found
+
+
+@dataclass(frozen=True)
+class LabelledRows:
+    """Rows of the log whose right label is known.
+
+    :param wrong: those of them that were answered otherwise.
+    :param texts: those of them whose text was kept, with the answer or with the feedback.
+    :param last_id: the newest of them; None if there is none.
+    """
+
+    rows: int
+    wrong: int
+    texts: int
+    last_id: int | None
+
+
+def count_labelled(database: Database, pipeline: str, *, older_than_s: float, after_id: int = 0) -> LabelledRows:
+    """Count the labelled rows after the row ``after_id`` that were answered more than ``older_than_s`` seconds ago."""
+    has_text = sa.or_(feedback.c.text.is_not(None), predictions.c.text.is_not(None))
+    query = (
+        sa.select(
+            sa.func.count(),
+            sa.func.count(sa.case((_given_label() != predictions.c.label, 1))),
+            sa.func.count(sa.case((has_text, 1))),
+            sa.func.max(predictions.c.id),
+        )
+        .select_from(predictions.join(feedback, _is_about()))
+        .where(
+            predictions.c.pipeline == pipeline,
+            predictions.c.id > after_id,
+            predictions.c.at < database_now() - older_than_s,
+            _given_label().is_not(None),
+        )
+    )
+    with database.reading() as connection:
+        return LabelledRows(*connection.execute(query).one())
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What people said of one answer.
+
+    :param text: the text they sent, else that of the log; None if neither was kept.
+    :param given_label: what they said is right; None where they only said that the answer is wrong, or that an answer
+        is right which the log does not hold.
+    :param at: when it was answered, or when they said it if the log does not hold the answer; seconds since the epoch.
+    """
+
+    request_id: str
+    text: str | None
+    given_label: str | None
+    at: float
+
+
+def read_feedback(database: Database, pipeline: str, *, limit: int) -> list[Judged]:
+    """The newest feedback on any version's answers; oldest first."""
+    query = (
+        sa.select(
+            feedback.c.request_id,
+            sa.func.coalesce(feedback.c.text, predictions.c.text).label("text"),
+            _given_label().label("given_label"),
+            sa.func.coalesce(predictions.c.at, feedback.c.at).label("at"),
+        )
+        .select_from(feedback.outerjoin(predictions, _is_about()))
+        .where(feedback.c.pipeline == pipeline)
+        .order_by(feedback.c.at.desc(), feedback.c.id.desc())
+        .limit(limit)
+    )
+    with database.reading() as connection:
+        return [Judged(**row) for row in connection.execute(query).mappings()][::-1]
 
 
 def _is_served(pipeline: str, version: str) -> sa.ColumnElement[bool]:
@@ -76,9 +156,7 @@ def _read(
         sa.select(
             *(predictions.c[name] for name in ("id", "request_id", "label", "score", "embedding", "at")),
             predictions.c.text.is_not(None).label("has_text"),
-            sa.func.coalesce(feedback.c.label, sa.case((feedback.c.is_correct, predictions.c.label))).label(
-                "given_label"
-            ),
+            _given_label().label("given_label"),
             feedback.c.id.is_not(None).label("is_judged"),
         )
         .select_from(predictions.outerjoin(feedback, _is_about()))
@@ -102,6 +180,10 @@ def _read(
         )
         for row in rows
     ]
+
+
+def _given_label() -> sa.ColumnElement[str | None]:
+    return sa.func.coalesce(feedback.c.label, sa.case((feedback.c.is_correct, predictions.c.label)))
 
 
 def _is_about() -> sa.ColumnElement[bool]:

@@ -162,6 +162,12 @@ class Tracker:
             self.client.log_inputs(run_id, inputs)
 
     @_survives_an_outage
+    def log_report(self, run_id: str | None, name: str, report: Mapping[str, Any]) -> None:
+        """Keep a JSON document as the artifact ``name`` of a run."""
+        if run_id is not None:
+            self.client.log_dict(run_id, dict(report), name)
+
+    @_survives_an_outage
     def close(self, run_id: str | None, status: RunStatus) -> None:
         """End the run, unless it has ended like this already."""
         if run_id is not None and self.client.get_run(run_id).info.status != status:

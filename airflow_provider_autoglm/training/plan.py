@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from airflow_provider_autoglm.corpus.publish.reasons import added_reasons
 from airflow_provider_autoglm.corpus.publish.versions import Version, committed_versions, version_uri
 from airflow_provider_autoglm.corpus.storage import Storage
 from airflow_provider_autoglm.exceptions import CorpusNotCommittedError
@@ -40,6 +41,7 @@ def plan_retrain(
     *,
     claimed_by: str,
     version: int | None = None,
+    added: str | None = None,
     storage: Storage | None = None,
 ) -> RetrainPlan | NothingToTrain:
     """Choose the newest dataset version below ``datasets`` that nobody has considered, and claim it.
@@ -47,6 +49,7 @@ def plan_retrain(
     The claim is a file below ``claims``, created if absent: of two runs one gets the version, and gets it again when
     it is retried. Reasons are those of all versions since the last claimed one, since events between may be lost.
 
+    :param added: folder of the reasons that versions were given after they were published.
     :param version: train on this version whoever has considered it and whatever its reasons are.
     :raises CorpusNotCommittedError: if ``version`` is not published.
     """
@@ -57,7 +60,7 @@ def plan_retrain(
         if chosen is None:
             raise CorpusNotCommittedError(version_uri(datasets, version))
         _claim(claims, version, claimed_by, storage)
-        return _plan(chosen, _reasons([chosen]))
+        return _plan(chosen, _reasons([chosen], added, storage))
     if not versions:
         return NothingToTrain("no dataset version is published yet")
     newest = versions[0]
@@ -65,7 +68,7 @@ def plan_retrain(
     if owner not in (None, claimed_by):
         return NothingToTrain(f"dataset version {newest.number} was considered by {owner}")
     last = max((number for number in _claimed(claims, storage) if number < newest.number), default=0)
-    reasons = _reasons([found for found in versions if found.number > last])
+    reasons = _reasons([found for found in versions if found.number > last], added, storage)
     if not set(reasons) & set(settings.on):
         return NothingToTrain(
             f"dataset version {newest.number} was made for {', '.join(reasons)}; "
@@ -81,9 +84,10 @@ def _plan(version: Version, reasons: tuple[str, ...]) -> RetrainPlan:
     return RetrainPlan(version.number, version.uri, version.manifest.digest, reasons)
 
 
-def _reasons(versions: Sequence[Version]) -> tuple[str, ...]:
-    stated = (reason for found in versions for reason in (found.manifest.dataset or {}).get("reasons", _UNSTATED))
-    return tuple(dict.fromkeys(stated))
+def _reasons(versions: Sequence[Version], added: str | None, storage: Storage) -> tuple[str, ...]:
+    stated = [reason for found in versions for reason in (found.manifest.dataset or {}).get("reasons", _UNSTATED)]
+    later = [reason for found in versions for reason in added_reasons(added, found.number, storage)] if added else []
+    return tuple(dict.fromkeys([*stated, *later]))
 
 
 def _claim(claims: str, version: int, claimed_by: str, storage: Storage) -> str:

@@ -69,6 +69,68 @@ def test_an_empty_corpus_is_one_part(tmp_path: Path) -> None:
     assert (joined.rows_in, Corpus.open(joined.uri).to_table().num_rows) == (0, 0)
 
 
+@pytest.mark.parametrize(
+    ("shards", "max_parts", "parts"),
+    [
+        ((3, 2), 64, [(0, 1), (0, 1), (0, 1), (1, 1), (1, 1)]),
+        ((6, 2), 4, [(0, 2), (0, 2), (0, 2), (1, 2)]),
+        ((9, 1), 2, [(0, 9), (1, 1)]),
+        ((1, 9), 3, [(0, 1), (1, 4), (1, 5)]),
+        ((4, 4), 3, [(0, 2), (0, 2), (1, 4)]),
+        ((0, 2), 64, [(1, 1), (1, 1)]),
+        ((2, 0, 1), 64, [(0, 1), (0, 1), (2, 1)]),
+        ((0, 0), 64, [(0, 0)]),
+    ],
+)
+def test_several_corpora_share_the_parts_by_their_shards(
+    write_documents: WriteDocuments, shards: Sequence[int], max_parts: int, parts: list[tuple[int, int]]
+) -> None:
+    uris = [write_documents(count, rows_of_a_shard=1, name=f"source-{n}") for n, count in enumerate(shards)]
+
+    split = split_corpus(uris, "/data/clean", max_parts=max_parts)
+
+    assert split == split_corpus(tuple(uris), "/data/clean/", max_parts=max_parts)
+    found = [(uris.index(whole_corpus(part["source"])), Corpus.open(part["source"]).rows) for part in split]
+    assert found == parts
+    assert [part["destination"] for part in split] == [
+        f"file:///data/clean/part={number:03d}" for number in range(len(parts))
+    ]
+
+
+def test_a_list_of_one_corpus_is_split_like_the_corpus(write_documents: WriteDocuments) -> None:
+    uri = write_documents(50)
+    assert split_corpus([uri], "/data/clean") == split_corpus(uri, "/data/clean")
+
+
+def test_more_corpora_than_parts_are_refused(write_documents: WriteDocuments) -> None:
+    uris = [write_documents(1, name=name) for name in ("crawl", "traffic")]
+
+    with pytest.raises(SettingsError, match="max_parts = 1: 2 corpora need at least one part each"):
+        split_corpus(uris, "/data/clean", max_parts=1)
+    with pytest.raises(SettingsError, match="name at least one corpus"):
+        split_corpus([], "/data/clean")
+
+
+def test_the_parts_of_several_corpora_are_joined_with_the_lineage_of_all(
+    write_documents: WriteDocuments, tmp_path: Path
+) -> None:
+    crawl = write_documents(40, name="crawl")
+    labelled = documents(7, first=40).append_column("label", pa.array(["a"] * 7))
+    traffic = write_documents(labelled, name="traffic")
+    destination = str(tmp_path / "clean")
+    parts = split_corpus([crawl, traffic], destination, max_parts=3)
+
+    cleaned = [clean(part["source"], part["destination"], SETTINGS).uri for part in parts]
+    joined = join_corpora(cleaned, destination, stage="clean")
+
+    assert (joined.rows_in, joined.rows_out + joined.rejected) == (47, 47)
+    assert Corpus.open(joined.uri).manifest.origins == tuple(
+        Input(uri=uri, digest=Corpus.open(uri).digest) for uri in (crawl, traffic)
+    )
+    assert Corpus.open(joined.uri).to_table(["label"])["label"].to_pylist().count("a") == joined.rows_out - 36
+    assert join_corpora(cleaned, destination, stage="clean").reused
+
+
 def test_a_stage_over_parts_gives_what_it_gives_over_the_whole(write_documents: WriteDocuments, tmp_path: Path) -> None:
     uri = write_documents(100)
     whole = clean(uri, str(tmp_path / "whole"), SETTINGS)

@@ -20,6 +20,13 @@ def test_the_choice_is_the_same_on_every_call_and_a_larger_one_contains_it() -> 
     assert {docstring.name for docstring in six} < {docstring.name for docstring in twelve}
 
 
+def test_a_choice_that_skips_takes_none_of_those_it_skips() -> None:
+    first, second = sample_area("tables", 6), sample_area("tables", 6, skip=6)
+    assert {docstring.name for docstring in sample_area("tables", 12)} == {
+        docstring.name for docstring in (*first, *second)
+    }
+
+
 def test_the_choice_is_spread_over_modules_instead_of_taking_the_first() -> None:
     assert len({docstring.name.rsplit(".", 2)[0] for docstring in sample_area("workflows", 20)}) >= 15
 

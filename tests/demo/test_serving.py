@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,11 +9,12 @@ import pytest
 
 from airflow_provider_autoglm.state.events import read_events
 from airflow_provider_autoglm.state.routes import Model, read_routes, write_routes
+from airflow_provider_autoglm.state.served import Served, newest_served, texts_of
 from airflow_provider_autoglm.tracking.registry import model_digest
 from demo.models import ask_labels
 from demo.processes import Processes
 from demo.serving_stack import ServingStack
-from demo.traffic import Traffic, count
+from demo.traffic import Question, Traffic, count
 from demo.weights import WeightSampler, changes
 from tests.packaged import write_tiny_model
 
@@ -51,7 +53,7 @@ def test_clients_see_no_champion_then_a_champion_and_never_the_nan_of_a_challeng
     serving: ServingStack, processes: Processes, tmp_path: Path
 ) -> None:
     good, bad = _model(tmp_path, "1"), _model(tmp_path, "2", answer="nan")
-    with WeightSampler(serving.url) as sampler, Traffic(serving.url, _TEXTS, per_second=40) as traffic:
+    with WeightSampler(serving.url) as sampler, Traffic(serving.url, _questions(), per_second=40) as traffic:
         _wait(processes, "an answer", lambda: bool(traffic.answers()))
         assert {(answer.status, answer.is_good) for answer in traffic.answers()} == {(503, False)}
 
@@ -72,6 +74,24 @@ def test_clients_see_no_champion_then_a_champion_and_never_the_nan_of_a_challeng
     assert figures.errors == 0
     assert list(figures.answers) == ["1"]
     assert [sample.weights for sample in changes(sampler.samples())][:2] == [{}, {"1": 100}]
+
+
+def test_what_clients_ask_and_tell_stands_in_the_log_with_text_and_label(
+    serving: ServingStack, processes: Processes, tmp_path: Path
+) -> None:
+    _deploy(serving, champion=_model(tmp_path, "8"), challenger=None, challenger_weight=0, rollout_id=None)
+
+    def served() -> list[Served]:
+        return newest_served(serving.database, "docs", "8", limit=10_000)
+
+    with Traffic(serving.url, _questions("tables"), per_second=40):
+        _wait(processes, "a label that was told", lambda: any(row.given_label == "tables" for row in served()))
+    assert set(texts_of(serving.database, [row.id for row in served()]).values()) <= set(_TEXTS)
+    assert all(row.has_text for row in served())
+
+
+def _questions(feedback: str | None = None) -> Iterator[Question]:
+    return (Question(text, feedback) for text in itertools.cycle(_TEXTS))
 
 
 def _kinds_of_events(serving: ServingStack) -> list[str]:

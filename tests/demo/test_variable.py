@@ -4,9 +4,12 @@ import pytest
 
 from airflow_provider_autoglm.exceptions import SettingsError
 from airflow_provider_autoglm.settings import PipelineSettings, TrainSettings
+from demo.circle import CONFIRMATIONS, DRIFTED, SAME_AREAS
 from demo.docstrings import AREAS
 from demo.outcome import MIN_JUDGED_REQUESTS
-from demo.variable import SECOND_MODEL, demo_variable
+from demo.variable import BASELINE_ROWS, SECOND_MODEL, WINDOW_ROWS, demo_variable
+
+LONGEST_DEMO_S = 25 * 60
 
 
 def test_the_labels_are_the_areas_of_the_truth() -> None:
@@ -15,12 +18,12 @@ def test_the_labels_are_the_areas_of_the_truth() -> None:
     assert all(len(label.phrases) >= 4 for label in settings.labels)
 
 
-def test_another_site_is_crawled_politely_and_need_not_have_pages_on_every_label() -> None:
+def test_another_site_is_crawled_politely_and_neither_has_pages_on_every_label() -> None:
     own = PipelineSettings.parse(demo_variable("http://127.0.0.1:1/", is_own_site=True))
     other = PipelineSettings.parse(demo_variable("https://example.org/", is_own_site=False))
     assert own.crawl.delay_s == 0
     assert other.crawl.delay_s > 0
-    assert other.publish.min_class_rows == 0
+    assert own.publish.min_class_rows == other.publish.min_class_rows == 0
     assert other.labels == own.labels
 
 
@@ -37,3 +40,13 @@ def test_the_policy_asks_for_the_requests_that_the_demo_checks_and_its_second_tr
     second = {name.removeprefix("train."): value for name, value in SECOND_MODEL.items()}
     assert settings.train.method == "head"
     assert TrainSettings.parse({**settings.train.model_dump(), **second}, path="train").method == "finetune"
+
+
+def test_the_policy_confirms_a_drift_with_the_rows_and_checks_that_the_demo_waits_for_and_no_feedback_before() -> None:
+    settings = PipelineSettings.parse(demo_variable("http://127.0.0.1:1/", is_own_site=True))
+    assert (settings.drift.baseline_rows, settings.drift.window_rows) == (BASELINE_ROWS, WINDOW_ROWS)
+    assert settings.drift.min_new_rows <= WINDOW_ROWS
+    assert settings.drift.confirmations == CONFIRMATIONS
+    assert settings.drift.warning <= SAME_AREAS < settings.drift.threshold <= DRIFTED
+    assert "drift" in settings.retrain.on
+    assert settings.feedback.deadline_s > LONGEST_DEMO_S

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from mlflow.tracking import MlflowClient
 
 from demo.stack import AirflowStack
 from demo.variable import demo_variable
 from tests.conftest import REPOSITORY, Site
+from tests.end_to_end.cooking import COOKING
 from tests.end_to_end.deployment import DATASET_DAG, Deployment
+from tests.end_to_end.serving import RETRAIN_DAG, ROLLOUT_DAG, Serving, serving_in
 from tests.mlflow_server import ADMIN, ADMIN_PASSWORD, MlflowServer, running
 
 
@@ -19,9 +22,12 @@ def deployment(small_site: Site, tmp_path_factory: pytest.TempPathFactory) -> It
     variable = demo_variable(small_site.url, is_own_site=True)
     variable["crawl"]["pages_per_shard"] = 60
     variable["publish"]["min_class_rows"] = 0
+    variable["labels"].append(COOKING)
     environment = {
         "AIRFLOW__AUTOGLM__ROOT": f"file://{home}/corpora",
         "AIRFLOW__AUTOGLM__RETRIES": "0",
+        "AIRFLOW__AUTOGLM__DATASET_SWEEP_SCHEDULE": "",
+        "AIRFLOW__AUTOGLM__DRIFT_WATCH_SCHEDULE": "",
         "AIRFLOW__AUTOGLM__RETRAIN_SCHEDULE": "",
         "AIRFLOW__AUTOGLM__CANARY_ROLLOUT_SCHEDULE": "",
     }
@@ -40,3 +46,31 @@ def deployment(small_site: Site, tmp_path_factory: pytest.TempPathFactory) -> It
 def first_run(deployment: Deployment) -> str:
     """The run that publishes dataset version 1."""
     return deployment.run()
+
+
+@pytest.fixture(scope="session")
+def registry(deployment: Deployment) -> Iterator[MlflowClient]:
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("MLFLOW_TRACKING_USERNAME", ADMIN)
+        environment.setenv("MLFLOW_TRACKING_PASSWORD", ADMIN_PASSWORD)
+        environment.delenv("MLFLOW_TRACKING_AUTH", raising=False)
+        yield MlflowClient(tracking_uri=deployment.mlflow.uri)
+
+
+@pytest.fixture(scope="session")
+def serving(deployment: Deployment, first_run: str, registry: MlflowClient) -> Iterator[Serving]:
+    with serving_in(deployment, registry) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def first_model(serving: Serving) -> str:
+    """The run of the retrain DAG that an asset event from outside has started, its rollout at its end."""
+    deployment = serving.deployment
+    trained, rolled_out = deployment.runs(RETRAIN_DAG), deployment.runs(ROLLOUT_DAG)
+    deployment.send_asset_event("dataset")
+    run_id = deployment.wait_for_another_run(RETRAIN_DAG, trained)
+    assert set(deployment.states(run_id, dag_id=RETRAIN_DAG).values()) == {"success"}
+    rollout_run = deployment.wait_for_another_run(ROLLOUT_DAG, rolled_out)
+    assert set(deployment.states(rollout_run, dag_id=ROLLOUT_DAG).values()) == {"success"}
+    return run_id

@@ -84,11 +84,11 @@ class Deployment:
         found = self.stack.api.call("GET", "assets/events", params={"order_by": "timestamp"})
         return [event for event in found["asset_events"] if event["uri"] == f"autoglm://default/{kind}"]
 
-    def send_asset_event(self, kind: str) -> None:
+    def send_asset_event(self, kind: str, **extra: Any) -> None:
         """Tell an asset's consumers from outside that there is something to look at."""
         uri = f"autoglm://default/{kind}"
         (asset,) = self.stack.api.call("GET", "assets", params={"uri_pattern": uri})["assets"]
-        self.stack.api.call("POST", "assets/events", json={"asset_id": asset["id"], "extra": {}})
+        self.stack.api.call("POST", "assets/events", json={"asset_id": asset["id"], "extra": extra})
 
     def mlflow_runs(self, run_id: str) -> list[dict[str, Any]]:
         """The parent of a DAG run, then its children; asked by plain HTTP, as a user with the password would."""

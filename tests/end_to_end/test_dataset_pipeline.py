@@ -36,7 +36,14 @@ def test_the_asset_event_names_the_version_and_why_it_was_made(deployment: Deplo
 def test_mlflow_holds_the_run_and_airflow_links_to_it(deployment: Deployment, first_run: str) -> None:
     parent, *children = deployment.mlflow_runs(first_run)
     assert parent["status"] == "FINISHED"
-    assert sorted(run["run_name"] for run in children) == ["clean", "crawl", "dedupe", "label", "publish"]
+    assert sorted(run["run_name"] for run in children) == [
+        "clean",
+        "collect_traffic",
+        "crawl",
+        "dedupe",
+        "label",
+        "publish",
+    ]
     crawl = next(run for run in children if run["run_name"] == "crawl")
     links = deployment.stack.api.call("GET", f"dags/{DATASET_DAG}/dagRuns/{first_run}/taskInstances/crawl/links")
     assert crawl["run_id"] in links["extra_links"]["MLflow run"]

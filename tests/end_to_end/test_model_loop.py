@@ -2,125 +2,23 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
-from mlflow.tracking import MlflowClient
 
 from airflow_provider_autoglm.corpus.store import Corpus
-from airflow_provider_autoglm.state import Database
 from airflow_provider_autoglm.state.events import read_events
 from airflow_provider_autoglm.state.predictions import count_requests
 from airflow_provider_autoglm.state.rollouts import latest_rollout
-from airflow_provider_autoglm.state.routes import Routes, read_routes
 from airflow_provider_autoglm.state.tables import rollout_events, rollouts
-from tests.end_to_end.deployment import Deployment
-from tests.gateway import Client, Gateway
-from tests.mlflow_server import ADMIN, ADMIN_PASSWORD
-
-RETRAIN_DAG = "autoglm_retrain_default"
-ROLLOUT_DAG = "autoglm_canary_rollout_default"
-PIPELINE = "default"
-POLICY: dict[str, Any] = {
-    "train": {"method": "head", "max_texts": 300},
-    "evaluate": {"min_rows": 1, "min_gain": -1},
-    "rollout": {"steps": [{"weight_percent": 50, "bake_s": 3}], "min_requests": 20, "tick_s": 1, "lease_s": 20},
-}
-
-
-@dataclass
-class Serving:
-    """The deployment with its state, a gateway and what a client of it sees."""
-
-    deployment: Deployment
-    database: Database
-    gateway: Gateway
-    client: Client
-
-    @property
-    def routes(self) -> Routes:
-        return read_routes(self.database, PIPELINE)
-
-    def retrain(self, **conf: Any) -> str:
-        """Train on dataset version 1; the id of the run."""
-        return self.deployment.run({"dataset_version": 1, **conf}, dag_id=RETRAIN_DAG)
-
-    def result(self, run_id: str, task_id: str, *, dag_id: str) -> dict[str, Any]:
-        return dict(self.deployment.stack.api.xcom(dag_id, run_id, task_id))
-
-    def count(self, table: sa.Table) -> int:
-        with self.database.reading() as connection:
-            return int(connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one())
-
-
-@pytest.fixture(scope="module")
-def serving(deployment: Deployment, first_run: str) -> Iterator[Serving]:
-    home = deployment.root.parent
-    database = Database(f"sqlite:///{home}/state/state.db")
-    database.migrate()
-    deployment.stack.api.set_connection("autoglm_state", "autoglm_state", host=f"sqlite:///{home}/state/state.db")
-    deployment.set_variable(**POLICY)
-    for dag_id in (RETRAIN_DAG, ROLLOUT_DAG):
-        deployment.stack.wait_for_dag(dag_id)
-        deployment.stack.api.unpause(dag_id)
-    texts = Corpus.open(f"file://{deployment.root}/default/datasets/v1").to_table(["text"])["text"].to_pylist()
-    gateway = Gateway(
-        home / "gateway",
-        {
-            "pipeline": PIPELINE,
-            "state_url": f"sqlite:///{home}/state/state.db",
-            "tracking_uri": deployment.mlflow.uri,
-            "log_text": "full",
-        },
-        environment={**os.environ, "MLFLOW_TRACKING_USERNAME": ADMIN, "MLFLOW_TRACKING_PASSWORD": ADMIN_PASSWORD},
-    )
-    gateway.start()
-    try:
-        yield Serving(deployment, database, gateway, Client(gateway, texts))
-    finally:
-        gateway.stop()
-    deployment.set_variable()
-
-
-@pytest.fixture(scope="module")
-def registry(deployment: Deployment) -> Iterator[MlflowClient]:
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("MLFLOW_TRACKING_USERNAME", ADMIN)
-        environment.setenv("MLFLOW_TRACKING_PASSWORD", ADMIN_PASSWORD)
-        environment.delenv("MLFLOW_TRACKING_AUTH", raising=False)
-        yield MlflowClient(tracking_uri=deployment.mlflow.uri)
-
-
-def versions(registry: MlflowClient) -> list[str]:
-    return sorted(version.version for version in registry.search_model_versions(f"name = '{PIPELINE}'"))
-
-
-def aliases(registry: MlflowClient) -> dict[str, str]:
-    return {alias: str(version) for alias, version in registry.get_registered_model(PIPELINE).aliases.items()}
-
-
-@pytest.fixture(scope="module")
-def first_model(serving: Serving) -> str:
-    """The run of the retrain DAG that an asset event from outside has started, its rollout at its end."""
-    deployment = serving.deployment
-    trained, rolled_out = deployment.runs(RETRAIN_DAG), deployment.runs(ROLLOUT_DAG)
-    deployment.send_asset_event("dataset")
-    run_id = deployment.wait_for_another_run(RETRAIN_DAG, trained)
-    assert set(deployment.states(run_id, dag_id=RETRAIN_DAG).values()) == {"success"}
-    rollout_run = deployment.wait_for_another_run(ROLLOUT_DAG, rolled_out)
-    assert set(deployment.states(rollout_run, dag_id=ROLLOUT_DAG).values()) == {"success"}
-    return run_id
+from tests.end_to_end.serving import PIPELINE, POLICY, RETRAIN_DAG, ROLLOUT_DAG, Serving
 
 
 def test_an_asset_event_trains_the_first_model_and_its_own_deploys_it_without_steps(
-    serving: Serving, registry: MlflowClient, first_model: str
+    serving: Serving, first_model: str
 ) -> None:
-    assert versions(registry) == ["1"]
-    assert aliases(registry) == {"champion": "1"}
+    assert serving.versions() == ["1"]
+    assert serving.aliases() == {"champion": "1"}
     assert serving.routes.champion is not None
     assert serving.routes.champion.version == "1"
     (event,) = serving.deployment.asset_events("model")
@@ -133,14 +31,12 @@ def test_an_asset_event_trains_the_first_model_and_its_own_deploys_it_without_st
     assert answer.json()["predictions"][0]["label"] in labels
 
 
-def test_the_model_names_the_dataset_it_was_trained_on(
-    serving: Serving, registry: MlflowClient, first_model: str
-) -> None:
-    version = registry.get_model_version(PIPELINE, "1")
+def test_the_model_names_the_dataset_it_was_trained_on(serving: Serving, first_model: str) -> None:
+    version = serving.registry.get_model_version(PIPELINE, "1")
     number = version.tags["autoglm.dataset_version"]
     dataset = Corpus.open(f"file://{serving.deployment.root}/default/datasets/v{number}")
     assert version.tags["autoglm.dataset_digest"] == dataset.digest
-    read = {item.dataset.digest for item in registry.get_run(version.run_id).inputs.dataset_inputs}
+    read = {item.dataset.digest for item in serving.registry.get_run(version.run_id).inputs.dataset_inputs}
     assert dataset.digest in read
 
 
@@ -156,14 +52,14 @@ def second_model(serving: Serving, first_model: str) -> dict[str, Any]:
 
 
 def test_the_second_model_is_judged_on_its_own_requests_and_promoted(
-    serving: Serving, registry: MlflowClient, second_model: dict[str, Any]
+    serving: Serving, second_model: dict[str, Any]
 ) -> None:
     assert second_model["outcome"] == "done"
     assert serving.routes.champion is not None
     assert serving.routes.previous is not None
     assert (serving.routes.champion.version, serving.routes.previous.version) == ("2", "1")
     assert serving.routes.challenger is None
-    assert aliases(registry) == {"champion": "2", "previous": "1"}
+    assert serving.aliases() == {"champion": "2", "previous": "1"}
     counted = count_requests(serving.database, second_model["rollout_id"], 0.0)
     assert counted["2"].requests >= POLICY["rollout"]["min_requests"]
     assert {status for status, _ in serving.client.answers} == {200}
@@ -175,13 +71,13 @@ def test_the_second_model_is_judged_on_its_own_requests_and_promoted(
 
 
 def test_cleared_tasks_make_no_second_version_rollout_or_event(
-    serving: Serving, registry: MlflowClient, second_model: dict[str, Any], first_model: str
+    serving: Serving, second_model: dict[str, Any], first_model: str
 ) -> None:
     deployment = serving.deployment
 
     def everything() -> list[Any]:
         rows = [serving.count(table) for table in (rollouts, rollout_events)]
-        return [versions(registry), aliases(registry), rows, len(deployment.asset_events("model"))]
+        return [serving.versions(), serving.aliases(), rows, len(deployment.asset_events("model"))]
 
     before = everything()
     deployment.clear(second_model["run_id"], "canary", dag_id=ROLLOUT_DAG)
@@ -194,7 +90,7 @@ def test_cleared_tasks_make_no_second_version_rollout_or_event(
 
 
 def test_a_refused_challenger_keeps_its_verdict_and_nothing_follows(
-    serving: Serving, registry: MlflowClient, second_model: dict[str, Any]
+    serving: Serving, second_model: dict[str, Any]
 ) -> None:
     deployment = serving.deployment
     events, rolled_out = len(deployment.asset_events("model")), deployment.runs(ROLLOUT_DAG)
@@ -204,9 +100,9 @@ def test_a_refused_challenger_keeps_its_verdict_and_nothing_follows(
     verdict = serving.result(run_id, "evaluate", dag_id=RETRAIN_DAG)
     assert verdict["passed"] is False
     assert verdict["reasons"]
-    refused = registry.get_model_version(PIPELINE, verdict["challenger"])
+    refused = serving.registry.get_model_version(PIPELINE, verdict["challenger"])
     assert refused.tags["autoglm.verdict"] == "refused"
-    assert verdict["challenger"] not in aliases(registry).values()
+    assert verdict["challenger"] not in serving.aliases().values()
     assert len(deployment.asset_events("model")) == events
     assert deployment.runs(ROLLOUT_DAG) == rolled_out
     assert latest_rollout(serving.database, PIPELINE, verdict["challenger"]) is None

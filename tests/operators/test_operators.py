@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from airflow.sdk import DAG
+from airflow.sdk import DAG, task
 from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_provider_autoglm.corpus.store import Corpus, write_corpus
@@ -61,6 +61,23 @@ def test_stages_compose_in_a_dag_of_the_users_own(airflow_home: Path, corpus: st
     assert version.rows == 8
     assert version.manifest.dataset is not None
     assert set(version.to_table()["label_source"].to_pylist()) == {"human"}
+
+
+def test_several_corpora_are_split_and_joined_as_one(airflow_home: Path, corpus: str, tmp_path: Path) -> None:
+    traffic = pa.table({"text": [SENTENCE.format(10**9)], "label": ["dog"], "label_source": ["feedback"]})
+    write_corpus(f"{tmp_path}/traffic", [traffic], stage="collect_traffic")
+    with DAG("two_sources", schedule=None) as dag:
+        collected = task(lambda uri: uri, task_id="collect_traffic")(f"{tmp_path}/traffic")
+        split = SplitCorpusOperator(
+            task_id="split", stage="clean", source=[corpus, collected], destination=f"{tmp_path}/clean"
+        )
+        clean = CleanOperator.partial(task_id="clean", settings=CleanSettings(min_chars=20)).expand_kwargs(split.output)
+        JoinCorpusOperator(task_id="join", stage="clean", sources=clean.output, destination=f"{tmp_path}/clean")
+    assert set(states_after(dag).values()) == {"success"}
+    joined = Corpus.open(f"{tmp_path}/clean")
+    assert [part.uri for part in joined.manifest.parts] == ["part=000", "part=001", "part=002"]
+    assert (joined.rows, joined.manifest.counters.rejected) == (10, 1)
+    assert [item.uri for item in joined.manifest.origins] == [Path(corpus).as_uri(), f"file://{tmp_path}/traffic"]
 
 
 def _clean(**arguments: Any) -> DAG:

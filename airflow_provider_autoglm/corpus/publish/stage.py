@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from airflow_provider_autoglm.corpus.manifest import Input, Manifest, digest_of
 from airflow_provider_autoglm.corpus.publish.card import write_card
+from airflow_provider_autoglm.corpus.publish.inheritance import Inheritance
 from airflow_provider_autoglm.corpus.publish.plan import Fate, Plan, make_plan
 from airflow_provider_autoglm.corpus.publish.splits import SPLITS
 from airflow_provider_autoglm.corpus.publish.versions import (
@@ -70,7 +71,8 @@ def publish(
 ) -> PublishedDataset:
     """Publish the rows of ``source`` together with those of the newest version below ``destination``.
 
-    A row with a known ``doc_id`` replaces the older one, but labels given by people stay. Rows without a label go to
+    A row with a known ``doc_id`` replaces the older one, but labels given by people stay. A text that people have
+    labelled is one row, the one with their newest label, whatever address it came from. Rows without a label go to
     ``removed/`` as ``abstained``. Without anything new the newest version is returned as it is.
 
     :raises EmptyClassError: if a class has fewer rows than ``settings.min_class_rows``.
@@ -154,45 +156,48 @@ def _write_version(
     earlier = () if previous is None else (Corpus.open(previous.uri, storage=storage, verify=False),)
     schema = _common_schema(earlier, publication)
     writers = {split: attempt.writer(f"data/{split}-") for split in SPLITS}
-    _write_rows(attempt, writers, earlier, plan.previous, schema, kept_labels={}, keep_aside=False)
-    _write_rows(attempt, writers, publication.corpora, plan.new, schema, kept_labels=plan.kept_labels, keep_aside=True)
+    inheritance = Inheritance(plan.kept_labels)
+    for table, fates in _rows_with_fates(attempt, earlier, schema, plan.previous):
+        inheritance.note(table, fates)
+        _write_rows(attempt, writers, table, fates, keep_aside=False)
+    for table, fates in _rows_with_fates(attempt, publication.corpora, schema, plan.new):
+        _write_rows(attempt, writers, inheritance.hand_down(table), fates, keep_aside=True)
     for writer in writers.values():
         writer.end_shard()
         attempt.adopt("", writer.shards)
-    reasons = (provenance or Provenance()).reasons
-    result = attempt.commit(dataset={**_dataset_record(publication), "reasons": list(reasons)})
+    cause = provenance or Provenance()
+    record = {**_dataset_record(publication), "reasons": list(cause.reasons), "checks": list(cause.checks)}
+    result = attempt.commit(dataset=record)
     write_card(uri, storage)
     return PublishedDataset(uri, publication.number, result.digest, _splits(plan))
+
+
+def _rows_with_fates(
+    attempt: StageAttempt, corpora: Sequence[Corpus], schema: pa.Schema, fates: Sequence[Fate]
+) -> Iterator[tuple[pa.Table, Sequence[Fate]]]:
+    position = 0
+    for corpus in corpora:
+        for stored in corpus.shards:
+            for table in corpus.shard_tables(stored):
+                yield _cast(table, schema), fates[position : position + table.num_rows]
+                position += table.num_rows
+            attempt.report()
 
 
 def _write_rows(
     attempt: StageAttempt,
     writers: Mapping[str, ShardWriter],
-    corpora: Sequence[Corpus],
+    table: pa.Table,
     fates: Sequence[Fate],
-    schema: pa.Schema,
     *,
-    kept_labels: Mapping[str, dict[str, Any]],
     keep_aside: bool,
 ) -> None:
-    position = 0
-    for stored_table in _tables_by_shard(corpora, attempt):
-        table = _with_kept_labels(_cast(stored_table, schema), kept_labels)
-        table_fates = fates[position : position + table.num_rows]
-        position += table.num_rows
-        attempt.count_in(table.num_rows)
-        for split, writer in writers.items():
-            rows = table.filter(pa.array([fate.split == split for fate in table_fates], pa.bool_()))
-            attempt.count_out(rows.num_rows)
-            writer.write(rows)
-        _put_aside(attempt, table, table_fates, keep_aside=keep_aside)
-
-
-def _tables_by_shard(corpora: Sequence[Corpus], attempt: StageAttempt) -> Iterator[pa.Table]:
-    for corpus in corpora:
-        for stored in corpus.shards:
-            yield from corpus.shard_tables(stored)
-            attempt.report()
+    attempt.count_in(table.num_rows)
+    for split, writer in writers.items():
+        rows = table.filter(pa.array([fate.split == split for fate in fates], pa.bool_()))
+        attempt.count_out(rows.num_rows)
+        writer.write(rows)
+    _put_aside(attempt, table, fates, keep_aside=keep_aside)
 
 
 def _put_aside(attempt: StageAttempt, table: pa.Table, fates: Sequence[Fate], *, keep_aside: bool) -> None:
@@ -208,21 +213,6 @@ def _put_aside(attempt: StageAttempt, table: pa.Table, fates: Sequence[Fate], *,
             attempt.remove(rows)
         else:
             attempt.count_removed(reason, rows.num_rows)
-
-
-def _with_kept_labels(table: pa.Table, kept: Mapping[str, dict[str, Any]]) -> pa.Table:
-    ids = table["doc_id"].to_pylist()
-    if not any(doc_id in kept for doc_id in ids):
-        return table
-    is_auto = [source not in ("human", "feedback") for source in table["label_source"].to_pylist()]
-    replaced = [doc_id in kept and auto for doc_id, auto in zip(ids, is_auto, strict=True)]
-    for column in LABEL_COLUMNS:
-        values = [
-            kept[doc_id][column.name] if replace else value
-            for doc_id, replace, value in zip(ids, replaced, table[column.name].to_pylist(), strict=True)
-        ]
-        table = set_column(table, column.name, pa.array(values, table.schema.field(column.name).type))
-    return table
 
 
 def _common_schema(earlier: Sequence[Corpus], publication: _Publication) -> pa.Schema:

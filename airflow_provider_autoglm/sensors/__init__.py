@@ -1,0 +1,1 @@
+"""Sensors: wait, without a worker, for what the loop finds out."""
