@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any, Self
 
 from airflow_provider_autoglm.corpus.schema import LABELLED_BY_PEOPLE
@@ -153,6 +154,10 @@ class Circle:
         for check in after:
             if check.separation is None or check.separation <= DRIFTED or check.state != "drifted":
                 yield f"after the new area check {check.id} is {check.state}, G {check.separation}"
+        for earlier, later in pairwise(self.checks):
+            last = earlier.last_prediction_id or 0
+            if (later.last_prediction_id or 0) <= last:
+                yield f"check {later.id} saw no row after row {last}, the last of check {earlier.id}"
         ids = [check.id for check in self.checks]
         confirmed = [check.id for check in self.checks if check.is_confirmed]
         if len(after) < CONFIRMATIONS or confirmed != ids[-1:]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from tests.compose.composed import compose, make_env
 from tests.compose.native import Native, NativeService
 from tests.labeling.sentences import COOKING, FOOTBALL, SPACE
 
-DAGS = ("dataset", "retrain", "canary_rollout")
+DAGS = tuple(f"autoglm_{stage}_default" for stage in ("dataset", "retrain", "canary_rollout"))
 _READY_S = 300
 _RUN_S = 900
 _SUBJECTS = {"cooking": COOKING, "football": FOOTBALL, "space": SPACE}
@@ -44,17 +43,15 @@ class Deployment:
     def log(self, service: NativeService) -> str:
         return self.processes.log_file(service.name).read_text(errors="replace")
 
-    def wait_for_success(self, dag_id: str) -> str:
-        """Wait for the end of the DAG's first run, whatever starts it; returns the run id."""
+    def wait_for(self, what: str, condition: Callable[[], bool]) -> None:
+        """Wait for ``condition`` as long as no run of a DAG has failed."""
 
-        def has_ended() -> bool:
-            runs = self.api.run_ids(dag_id)
-            return bool(runs) and self.api.run_state(dag_id, runs[0]) in ("success", "failed")
+        def holds() -> bool:
+            runs = [(dag_id, run_id) for dag_id in DAGS for run_id in self.api.run_ids(dag_id)]
+            assert "failed" not in {self.api.run_state(*run) for run in runs}
+            return condition()
 
-        self.processes.wait_until(f"the end of {dag_id}", has_ended, timeout_s=_RUN_S, every_s=2)
-        run_id = self.api.run_ids(dag_id)[0]
-        assert self.api.run_state(dag_id, run_id) == "success"
-        return run_id
+        self.processes.wait_until(what, holds, timeout_s=_RUN_S, every_s=2)
 
 
 @pytest.fixture(scope="module")
@@ -136,30 +133,20 @@ def test_the_loop_runs_through_two_workers_to_a_champion_that_answers(deployment
     volume = Path(native.path("/var/lib/autoglm"))
     _write_documents(volume / "inbox")
     api.set_variable("autoglm_default", _variable(volume / "inbox"))
-    deployment.processes.wait_until(
-        "the DAGs", lambda: all(api.has_dag(f"autoglm_{stage}_default") for stage in DAGS), timeout_s=_READY_S
-    )
+    deployment.processes.wait_until("the DAGs", lambda: all(map(api.has_dag, DAGS)), timeout_s=_READY_S)
     assert api.import_errors() == []
-    for stage in DAGS:
-        api.unpause(f"autoglm_{stage}_default")
+    for dag_id in DAGS:
+        api.unpause(dag_id)
 
-    api.trigger("autoglm_dataset_default")
-    deployment.wait_for_success("autoglm_dataset_default")
+    run_id = api.trigger(DAGS[0])
+    deployment.wait_for("the dataset", lambda: api.run_state(DAGS[0], run_id) == "success")
     assert (volume / "corpora/default/datasets/v1/_manifest.json").exists()
     assert all("succeeded" in deployment.log(worker) for worker in deployment.workers)
 
-    deployment.wait_for_success("autoglm_retrain_default")
-    deployment.wait_for_success("autoglm_canary_rollout_default")
     gateway = requests.Session()
     gateway.trust_env = False
-    deployment.processes.wait_until("the champion", lambda: _is_ready(gateway, deployment), timeout_s=_READY_S)
+    deployment.wait_for("the champion", lambda: gateway.get(f"{deployment.url('gateway')}/ready", timeout=30).ok)
     answer = gateway.post(f"{deployment.url('gateway')}/invocations", json={"inputs": list(COOKING[:4])}, timeout=60)
     assert answer.status_code == 200
     assert answer.headers["x-model-version"] == "1"
     assert [row["label"] for row in answer.json()["predictions"]].count("cooking") >= 3
-
-
-def _is_ready(session: requests.Session, deployment: Deployment) -> bool:
-    with suppress(requests.RequestException):
-        return session.get(f"{deployment.url('gateway')}/ready", timeout=30).ok
-    return False

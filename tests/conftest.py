@@ -17,6 +17,8 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
+from tests.mlflow_server import MlflowServer, running
+
 REPOSITORY = Path(__file__).parents[1]
 
 # Airflow reads its configuration when it is imported, which is before any fixture runs.
@@ -51,11 +53,40 @@ class Site:
     truth: dict[str, str]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def coverage_of_children() -> str | None:
+    """What would measure the coverage of child processes, taken away: tracing makes them half as slow again."""
+    return os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
+
+
+@pytest.fixture(scope="module")
+def measured_children(coverage_of_children: str | None) -> Iterator[None]:
+    """Measure the children of a module's tests: for code that runs nowhere else than in a process of its own."""
+    with pytest.MonkeyPatch.context() as environment:
+        if coverage_of_children is not None:
+            environment.setenv("COVERAGE_PROCESS_CONFIG", coverage_of_children)
+        yield
+
+
 @pytest.fixture(scope="session")
 def airflow_home() -> Path:
     """AIRFLOW_HOME with a migrated database."""
     subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], check=True, capture_output=True)
     return _HOME
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
+    """A real MLflow server for all tests of the process, which have names of their own in it."""
+    with running(MlflowServer(tmp_path_factory.mktemp("mlflow"))) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def auth_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
+    """As :func:`mlflow_server`, with basic auth."""
+    with running(MlflowServer(tmp_path_factory.mktemp("mlflow-auth"), basic_auth=True)) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

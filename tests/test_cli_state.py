@@ -25,7 +25,7 @@ from airflow_provider_autoglm.state.rollouts import (
     take_over,
 )
 from airflow_provider_autoglm.state.routes import Model, Routes, read_routes, write_routes
-from tests.mlflow_server import MlflowServer, free_port, running
+from tests.mlflow_server import MlflowServer, free_port
 from tests.postgres_server import PASSWORD, PostgresServer
 from tests.postgres_server import running as running_postgres
 
@@ -446,12 +446,6 @@ def test_a_mistyped_pipeline_is_not_rolled_back(autoglm: Autoglm, database: Data
 
     assert done.status == 1
     assert "knows no pipeline newz; it knows news" in done.err
-
-
-@pytest.fixture(scope="module")
-def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
-    with running(MlflowServer(tmp_path_factory.mktemp("mlflow"))) as server:
-        yield server
 
 
 def test_a_rollback_takes_the_aliases_along(

@@ -1,8 +1,8 @@
 """How far traffic has moved away from a reference: one score, and whether it is more than chance.
 
-``separation`` is about the share of the current rows that the reference does not explain, at any number of rows from
-200 on: 20 % of a new topic give 0.2. ``label_shift`` is the share of rows that would need another label for the
-predicted labels to be as frequent as before.
+``separation`` is about the share of the current rows that the reference does not explain, a little less where a new
+topic resembles a known one; from 200 rows on it hardly depends on their number. ``label_shift`` is the share of rows
+that would need another label for the predicted labels to be as frequent as before.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def measure(reference: Sample, current: Sample, settings: DriftSettings) -> Drif
         return DriftReport("insufficient_data", len(reference), len(current))
     found = novelty(reference, current)
     separation = max(0.0, 2 * found.auc - 1)
-    reference_shares, current_shares = label_shares(reference.labels), label_shares(current.labels)
+    reference_shares, current_shares = _shares(reference.labels), _shares(current.labels)
     label_shift = _total_variation(reference_shares, current_shares)
     p_value = p_value_of(reference, current)
     most_novel = np.argsort(-found.of_current, kind="stable")[:_MOST_NOVEL]
@@ -88,7 +88,7 @@ def measure(reference: Sample, current: Sample, settings: DriftSettings) -> Drif
     )
 
 
-def label_shares(labels: Sequence[str]) -> dict[str, float]:
+def _shares(labels: Sequence[str]) -> dict[str, float]:
     """The share of each label, most frequent first; those as frequent by name."""
     counts = sorted(Counter(labels).items(), key=lambda entry: (-entry[1], entry[0]))
     return {label: rows / len(labels) for label, rows in counts}

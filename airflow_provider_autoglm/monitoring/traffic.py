@@ -42,9 +42,26 @@ class _Log:
     """Rows of one version, how much each should be drawn (0 to 1), and their mean novelty if they were compared."""
 
     version: str
-    rows: Sequence[Served]
+    ids: NDArray[np.int64]
+    at: NDArray[np.float64]
+    has_text: NDArray[np.bool_]
     weights: NDArray[np.float64]
     mean_novelty: float | None
+
+    @classmethod
+    def of(cls, version: str, rows: Sequence[Served], novelties: NDArray[np.float64] | None) -> _Log:
+        """What is left of ``rows`` without their embeddings, which are most of them."""
+        return cls(
+            version,
+            np.array([row.id for row in rows], np.int64),
+            np.array([row.at for row in rows], np.float64),
+            np.array([row.has_text for row in rows], np.bool_),
+            np.ones(len(rows)) if novelties is None else np.maximum(0.0, 2 * novelties - 1),
+            None if novelties is None else float(novelties.mean()),
+        )
+
+    def __len__(self) -> int:
+        return len(self.ids)
 
 
 @dataclass(frozen=True)
@@ -80,9 +97,9 @@ def collect(
 
     Feedback (the newest ``max_rows``, on any version) is labelled by people; where it only says that an answer is wrong
     the document has no label yet. Of the newest ``max_rows`` rows of each of ``versions``, after those that became its
-    reference, a row weighs ``2 p - 1``, at least 0, where p is its novelty against the reference: so about as many
-    rows are drawn as it does not explain, ``sample_rows`` at most. All rows weigh 1 where nothing can be compared:
-    without a reference, or with fewer than ``FEWEST_ROWS`` rows of it or of the log.
+    reference, a row weighs ``2 p - 1``, at least 0, where p is its novelty against the reference. As many rows are
+    drawn as all weigh together, ``sample_rows`` at most: the less the reference explains, the more. All rows weigh 1
+    where nothing can be compared: without a reference, or with fewer than ``FEWEST_ROWS`` rows of it or of the log.
 
     Rows that are left out stay in the log and are counted alone: ``no_text``, ``explained`` (weight 0),
     ``repeated_text`` and ``not_drawn``. ``rows_in`` counts rows of the log and feedback. A retry after the commit
@@ -114,18 +131,21 @@ def collect(
     from_log = _write(attempt, [_Document(one.doc_id, texts.get(one.row), one.at) for one in drawn])
     attempt.report()
 
-    is_learnable = bool(judged) or any(row.has_text for looked in logs for row in looked.rows)
-    if not is_learnable and (feedback or any(looked.rows for looked in logs)):
-        log.warning(
-            "%s: no text of %s is kept, so its traffic cannot be learned from: set log_text of the gateway to 'full' "
-            "or 'sample', or send the text with feedback",
-            STAGE,
-            pipeline,
-        )
-    compared = {looked.version: looked.mean_novelty for looked in logs if looked.mean_novelty is not None}
-    metrics = {"drawn": from_log, "feedback": from_feedback, "learnable": is_learnable}
-    means = {f"novelty/{version}": mean for version, mean in compared.items()}
-    return attempt.commit(metrics={name: float(value) for name, value in {**metrics, **means}.items()})
+    is_learnable = bool(judged) or any(looked.has_text.any() for looked in logs)
+    if not is_learnable and (feedback or any(len(looked) for looked in logs)):
+        _warn_of_missing_texts(pipeline)
+    counts = {"drawn": float(from_log), "feedback": float(from_feedback), "learnable": float(is_learnable)}
+    compared = {f"novelty/{one.version}": one.mean_novelty for one in logs if one.mean_novelty is not None}
+    return attempt.commit(metrics=counts | compared)
+
+
+def _warn_of_missing_texts(pipeline: str) -> None:
+    log.warning(
+        "%s: no text of %s is kept, so its traffic cannot be learned from: set log_text of the gateway to 'full' or "
+        "'sample', or send the text with feedback",
+        STAGE,
+        pipeline,
+    )
 
 
 def _judged_documents(attempt: StageAttempt, feedback: Sequence[Judged]) -> dict[str, _Document]:
@@ -147,9 +167,8 @@ def _read_log(database: Database, pipeline: str, version: str, reference: Refere
     after_id = 0 if usable is None else usable.last_prediction_id or 0
     rows = newest_served(database, pipeline, version, limit=max_rows, after_id=after_id)
     if usable is None or len(rows) < FEWEST_ROWS:
-        return _Log(version, rows, np.ones(len(rows)), None)
-    scores = novelty(usable.sample, sample_of(rows)).of_current
-    return _Log(version, rows, np.maximum(0.0, 2 * scores - 1), float(scores.mean()))
+        return _Log.of(version, rows, None)
+    return _Log.of(version, rows, novelty(usable.sample, sample_of(rows)).of_current)
 
 
 def _candidates(
@@ -158,11 +177,10 @@ def _candidates(
     """The texts that may be drawn: kept, not explained by the reference, and not known from feedback."""
     found: dict[str, _Candidate] = {}
     for looked in logs:
-        has_text = np.array([row.has_text for row in looked.rows], np.bool_)
-        eligible = np.flatnonzero(has_text & (looked.weights > 0))
-        attempt.count_in(len(looked.rows))
-        _count_removed(attempt, NO_TEXT, int((~has_text).sum()))
-        _count_removed(attempt, EXPLAINED, int(has_text.sum()) - len(eligible))
+        eligible = np.flatnonzero(looked.has_text & (looked.weights > 0))
+        attempt.count_in(len(looked))
+        _count_removed(attempt, NO_TEXT, int((~looked.has_text).sum()))
+        _count_removed(attempt, EXPLAINED, int(looked.has_text.sum()) - len(eligible))
         known = len(found)
         offered = 0
         for candidate in _with_doc_ids(database, looked, eligible):
@@ -178,11 +196,12 @@ def _with_doc_ids(database: Database, looked: _Log, positions: NDArray[np.intp])
     """The rows whose text is still there; the text itself is dropped, so that a long log takes no more memory."""
     for first in range(0, len(positions), _TEXTS_AT_ONCE):
         some = positions[first : first + _TEXTS_AT_ONCE]
-        texts = texts_of(database, [looked.rows[position].id for position in some])
+        texts = texts_of(database, looked.ids[some].tolist())
         for position in some:
-            row, weight = looked.rows[position], float(looked.weights[position])
-            if row.id in texts:
-                yield _Candidate(document_id(SOURCE, texts[row.id]), row.id, row.at, weight)
+            row = int(looked.ids[position])
+            if row in texts:
+                doc_id = document_id(SOURCE, texts[row])
+                yield _Candidate(doc_id, row, float(looked.at[position]), float(looked.weights[position]))
 
 
 def _weight_then_row(candidate: _Candidate) -> tuple[float, int]:

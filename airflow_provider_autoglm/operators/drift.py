@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from typing import TYPE_CHECKING
 
 from airflow_provider_autoglm.operators.check import CheckOperator
@@ -42,9 +44,11 @@ class DriftCheckOperator(CheckOperator):
 
 
 def _packed_reference(run: RunReference, model: Model) -> pa.Table:
-    from airflow_provider_autoglm.operators.serving_state import fetched, registry_of
+    from airflow_provider_autoglm.operators.serving_state import registry_of
+    from airflow_provider_autoglm.tracking.registry import download_model
     from airflow_provider_autoglm.training.reference import read_reference
 
-    registry = registry_of(run)
-    with fetched(registry, registry.version(model.version), None) as (folder, _):
-        return read_reference(folder)
+    with tempfile.TemporaryDirectory(prefix="autoglm-models-") as folder:
+        package = os.path.join(folder, model.version)
+        download_model(model.model_uri, model.digest, package, registry_of(run).client)
+        return read_reference(package)

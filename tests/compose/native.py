@@ -1,4 +1,4 @@
-"""The services of the compose file as processes of this machine: hosts become loopback, ports free ones, paths a folder.
+"""The services of the compose file as processes here: hosts become loopback, ports free ones, paths those of a folder.
 
 What is not taken from the file is what the image and the network of containers would give: AIRFLOW_HOME, a PATH, and a
 name and log ports of its own for each container.
@@ -95,6 +95,18 @@ class Native:
             text = re.sub(rf"(?<![\w.]){port}(?!\w)", str(self.ports[service]), text)
         return self.path(text)
 
+    def write_configs(self) -> None:
+        """Write the files that Compose would copy into containers."""
+        for service in self.composed.services.values():
+            for config in service.get("configs") or ():
+                file = Path(self.path(config["target"]))
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(self.translated(self.composed.config["configs"][config["source"]]["content"]))
+
+    def state_url(self) -> str:
+        """The URL of the state that the gateway is given; :meth:`write_configs` has to come first."""
+        return Path(self.path(self.composed.environment("gateway")["AUTOGLM_SERVING__STATE_URL_FILE"])).read_text()
+
     @contextmanager
     def postgres(self) -> Iterator[PostgresServer]:
         """PostgreSQL with what the container's first start makes of ``databases.sql``."""
@@ -139,11 +151,3 @@ class Native:
             for config in service.get("configs") or ():
                 paths[config["target"]] = f"{self.folder}{config['target']}"
         return paths
-
-    def write_configs(self) -> None:
-        """Write the files that Compose would copy into containers."""
-        for service in self.composed.services.values():
-            for config in service.get("configs") or ():
-                file = Path(self.path(config["target"]))
-                file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_text(self.translated(self.composed.config["configs"][config["source"]]["content"]))

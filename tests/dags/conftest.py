@@ -15,7 +15,7 @@ from mlflow.tracking import MlflowClient
 from demo.variable import demo_variable
 from tests.conftest import REPOSITORY, Site
 from tests.dags.running import states_after
-from tests.mlflow_server import MlflowServer, running
+from tests.mlflow_server import MlflowServer
 
 DAG_ID = "autoglm_dataset_default"
 
@@ -49,24 +49,18 @@ class Pipeline:
 
 
 @pytest.fixture(scope="module")
-def mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
-    with running(MlflowServer(tmp_path_factory.mktemp("mlflow"))) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def client(mlflow: MlflowServer) -> MlflowClient:
-    return MlflowClient(tracking_uri=mlflow.uri)
+def client(mlflow_server: MlflowServer) -> MlflowClient:
+    return MlflowClient(tracking_uri=mlflow_server.uri)
 
 
 @pytest.fixture(scope="module")
 def pipeline(
-    airflow_home: Path, small_site: Site, tmp_path_factory: pytest.TempPathFactory, mlflow: MlflowServer
+    airflow_home: Path, small_site: Site, tmp_path_factory: pytest.TempPathFactory, mlflow_server: MlflowServer
 ) -> Iterator[Pipeline]:
     variable = demo_variable(small_site.url, is_own_site=True)
     variable["crawl"]["pages_per_shard"] = 60
     variable["publish"]["min_class_rows"] = 0
     with pytest.MonkeyPatch.context() as environment:
         made = Pipeline(environment, tmp_path_factory.mktemp("corpora"), variable)
-        made.use_mlflow(mlflow.uri)
+        made.use_mlflow(mlflow_server.uri)
         yield made

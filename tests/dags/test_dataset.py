@@ -130,10 +130,10 @@ def test_the_trigger_form_overrides_single_values(
 
 
 def test_a_run_without_mlflow_finishes_and_is_logged_later(
-    first_run: dict[str, str], pipeline: Pipeline, mlflow: MlflowServer, client: MlflowClient
+    first_run: dict[str, str], pipeline: Pipeline, mlflow_server: MlflowServer, client: MlflowClient
 ) -> None:
     logged_before = len(parents(client))
-    with mlflow.away():
+    with mlflow_server.away():
         states = pipeline.run({"crawl.max_pages": 12, "crawl.max_rejected_fraction": 1.0})
         assert states["finish_run"] == states["label"] == "success"
         assert Corpus.open(str(pipeline.runs[-1] / "crawl")).manifest.mlflow_run_id is None
@@ -152,10 +152,10 @@ def collect_garbage(pipeline: Pipeline) -> subprocess.CompletedProcess[str]:
 
 
 def test_required_tracking_fails_the_first_task_while_mlflow_is_away(
-    pipeline: Pipeline, variable: dict[str, Any], mlflow: MlflowServer
+    pipeline: Pipeline, variable: dict[str, Any], mlflow_server: MlflowServer
 ) -> None:
     variable["tracking"] = {"required": True}
-    with mlflow.away():
+    with mlflow_server.away():
         states = pipeline.run()
     assert states["load_settings"] == "failed"
 

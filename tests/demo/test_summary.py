@@ -27,7 +27,10 @@ GOOD = Summary(
     agreement=Agreement(8, 6),
     dataset=DatasetFigures("file:///data/v1", "/data/v1", 1, 9, {"train": 7, "test": 2}),
     mlflow=MlflowFigures(
-        "http://m/#/1", "abc", "FINISHED", {"crawl": 0, "clean": 1, "dedupe": 1, "label": 1, "publish": 2}
+        "http://m/#/1",
+        "abc",
+        "FINISHED",
+        {"crawl": 0, "collect_traffic": 0, "clean": 1, "dedupe": 1, "label": 1, "publish": 2},
     ),
     airflow_url="http://a/",
     dag_run="autoglm_dataset_default manual__1",
@@ -64,7 +67,7 @@ def test_each_step_that_did_not_succeed_is_a_problem_in_words() -> None:
 def test_the_figures_are_json_with_the_share_and_the_count_of_child_runs() -> None:
     figures = json.loads(json.dumps(GOOD.to_dict()))
     assert figures["agreement"] == {"rows": 8, "agreeing": 6, "share": 0.75}
-    assert figures["mlflow"]["child_runs"] == 5
+    assert figures["mlflow"]["child_runs"] == 6
     assert figures["dataset"]["opened_rows"] == {"train": 7, "test": 2}
 
 

@@ -23,7 +23,7 @@ from airflow_provider_autoglm.state.routes import Model, read_routes, write_rout
 from airflow_provider_autoglm.tracking.registry import RegisteredVersion, Registry, model_digest
 from tests.corpus.publish.conftest import rows, write_table
 from tests.dags.running import states_after
-from tests.mlflow_server import MlflowServer, running
+from tests.mlflow_server import MlflowServer
 from tests.packaged import Answer, write_tiny_model
 
 ALL_PASS, NONE_PASS = -1.0, 1.0
@@ -77,12 +77,6 @@ class Models:
 
 
 @pytest.fixture(scope="module")
-def mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
-    with running(MlflowServer(tmp_path_factory.mktemp("mlflow"))) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("dataset")
     source = write_table(f"{folder}/label", pa.Table.from_pylist(rows(0, 60)), rows_of_a_shard=60)
@@ -93,7 +87,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 @pytest.fixture
 def models(
     airflow_home: Path,
-    mlflow: MlflowServer,
+    mlflow_server: MlflowServer,
     dataset: dict[str, Any],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -103,13 +97,13 @@ def models(
     database = Database(f"sqlite:///{tmp_path}/state.db")
     database.migrate()
     connections = {
-        "AIRFLOW_CONN_MLFLOW_DEFAULT": {"conn_type": "mlflow", "host": mlflow.uri},
+        "AIRFLOW_CONN_MLFLOW_DEFAULT": {"conn_type": "mlflow", "host": mlflow_server.uri},
         "AIRFLOW_CONN_AUTOGLM_STATE": {"conn_type": "autoglm_state", "host": f"sqlite:///{tmp_path}/state.db"},
     }
     for variable, connection in connections.items():
         monkeypatch.setenv(variable, json.dumps(connection))
     monkeypatch.setenv("MLFLOW_TRACKING_AUTH", "autoglm")
-    client = MlflowClient(tracking_uri=mlflow.uri)
+    client = MlflowClient(tracking_uri=mlflow_server.uri)
     parent = client.create_run(client.create_experiment(f"autoglm/{name}")).info.run_id
     run = {
         "pipeline": name,
@@ -184,11 +178,11 @@ def test_a_champion_is_taken_back_once_however_often_the_task_runs(models: Model
     assert champion.version == first.version
 
 
-def test_a_rollback_without_mlflow_says_what_it_could_not_repair(models: Models, mlflow: MlflowServer) -> None:
+def test_a_rollback_without_mlflow_says_what_it_could_not_repair(models: Models, mlflow_server: MlflowServer) -> None:
     first, second = models.register(), models.register("last")
     models.serve(champion=second, previous=first)
     operator = RollbackOperator(task_id="back", version=second.version, run=models.run, reason="complaints")
-    with mlflow.away():
+    with mlflow_server.away():
         outcome = operator.execute({})
     assert outcome["champion"] == first.version
     assert "aliases and tags in MLflow are not as the routes are" in outcome["problems"][0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,13 +13,12 @@ from airflow_provider_autoglm.state.freeze import freeze, lift_freeze
 from airflow_provider_autoglm.state.rollouts import Transition, move_rollout, read_rollout, start_rollout, take_over
 from airflow_provider_autoglm.state.routes import Model, read_routes, write_routes
 from airflow_provider_autoglm.tracking.registry import Registry
-from tests.mlflow_server import MlflowServer, running
+from tests.mlflow_server import MlflowServer
 
 
-@pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowClient]:
-    with running(MlflowServer(tmp_path_factory.mktemp("mlflow"))) as server:
-        yield MlflowClient(tracking_uri=server.uri)
+@pytest.fixture
+def client(mlflow_server: MlflowServer) -> MlflowClient:
+    return MlflowClient(tracking_uri=mlflow_server.uri)
 
 
 @pytest.fixture

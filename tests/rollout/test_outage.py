@@ -18,15 +18,9 @@ from airflow_provider_autoglm.state import Database
 from airflow_provider_autoglm.state.rollouts import Rollout
 from airflow_provider_autoglm.state.routes import Model, read_routes
 from airflow_provider_autoglm.tracking.registry import RegisteredVersion, Registry
-from tests.mlflow_server import MlflowServer, free_port, running
+from tests.mlflow_server import MlflowServer, free_port
 from tests.rollout.conftest import ONE, PIPELINE, driver_of, kinds, quick, start, states, write
 from tests.rollout.gateways import Gateways
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
-    with running(MlflowServer(tmp_path_factory.mktemp("mlflow"))) as server:
-        yield server
 
 
 @dataclass
@@ -74,8 +68,8 @@ def model_of(version: RegisteredVersion) -> Model:
 
 
 @pytest.fixture
-def registered(server: MlflowServer, request: pytest.FixtureRequest) -> Registered:
-    client = MlflowClient(tracking_uri=server.uri, registry_uri=server.uri)
+def registered(mlflow_server: MlflowServer, request: pytest.FixtureRequest) -> Registered:
+    client = MlflowClient(tracking_uri=mlflow_server.uri, registry_uri=mlflow_server.uri)
     return Registered(Registry(client, f"docs-{request.node.name[:60]}"))
 
 
@@ -133,11 +127,11 @@ def test_a_newer_challenger_keeps_the_alias_when_an_older_one_ends(
 
 
 def test_a_promotion_waits_for_mlflow_with_its_routes_moved_and_says_so_once(
-    database: Database, gateways: Gateways, registered: Registered, server: MlflowServer
+    database: Database, gateways: Gateways, registered: Registered, mlflow_server: MlflowServer
 ) -> None:
     driver, rollout = rolling_out(database, registered)
     bake(driver, gateways)
-    with server.away():
+    with mlflow_server.away():
         for _ in range(2):
             assert driver.tick().state == "promoting"
         assert read_routes(database, PIPELINE).champion == rollout.model

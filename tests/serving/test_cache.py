@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ from airflow_provider_autoglm.serving.cache import ModelCache, cache_root, open_
 from airflow_provider_autoglm.settings import ServingSettings
 from airflow_provider_autoglm.state.routes import Model
 from airflow_provider_autoglm.tracking.registry import model_digest
-from tests.mlflow_server import ADMIN, ADMIN_PASSWORD, MlflowServer, running
+from tests.mlflow_server import ADMIN, ADMIN_PASSWORD, MlflowServer
 
 
 def _packaged(folder: Path, version: int) -> Model:
@@ -44,27 +43,21 @@ def _name(model: Model) -> str:
     return model.digest.removeprefix("sha256:")
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
-    with running(MlflowServer(tmp_path_factory.mktemp("mlflow"), basic_auth=True)) as server:
-        yield server
-
-
 def test_a_model_is_fetched_from_mlflow_once_and_served_from_the_cache_when_mlflow_is_away(
-    server: MlflowServer, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    auth_server: MlflowServer, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", ADMIN)
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", ADMIN_PASSWORD)
-    client = MlflowClient(tracking_uri=server.uri)
+    client = MlflowClient(tracking_uri=auth_server.uri)
     run = client.create_run(client.create_experiment("autoglm/cache"))
     client.log_artifacts(run.info.run_id, str(tmp_path / "source"), "model")
     logged = Model("1", f"runs:/{run.info.run_id}/model", model.digest)
-    settings = ServingSettings(pipeline="default", tracking_uri=server.uri, cache_dir=str(tmp_path / "cache"))
+    settings = ServingSettings(pipeline="default", tracking_uri=auth_server.uri, cache_dir=str(tmp_path / "cache"))
 
     folder = open_cache(settings).fetch(logged)
     assert (Path(folder) / "MLmodel").read_text() == "version: 1"
     assert Path(folder).parent == tmp_path / "cache" / "models"
-    with server.away():
+    with auth_server.away():
         restarted = open_cache(settings)
         assert restarted.fetch(logged) == folder
         (Path(folder) / "MLmodel").write_text("version: 2")

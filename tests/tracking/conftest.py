@@ -1,26 +1,12 @@
-"""A real MLflow server, with and without basic auth, for all tests of tracking."""
+"""A client of the real MLflow server, and an experiment of each test's own."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
 
 import pytest
 from mlflow.tracking import MlflowClient
 
 from airflow_provider_autoglm.tracking import Tracker
-from tests.mlflow_server import MlflowServer, running
-
-
-@pytest.fixture(scope="session")
-def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
-    with running(MlflowServer(tmp_path_factory.mktemp("mlflow"))) as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
-def auth_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
-    with running(MlflowServer(tmp_path_factory.mktemp("mlflow-auth"), basic_auth=True)) as server:
-        yield server
+from tests.mlflow_server import MlflowServer
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
-"""A published dataset, small base models, a real MLflow server, and one model trained for all tests."""
+"""A published dataset, small base models, runs in a real MLflow, and one model trained for all tests."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,16 +12,10 @@ from mlflow.tracking import MlflowClient
 from airflow_provider_autoglm.tracking.registry import Registry
 from airflow_provider_autoglm.training import TrainedModel, TrainingRun, train
 from airflow_provider_autoglm.training.packaged import PackagedModel
-from tests.mlflow_server import MlflowServer, running
+from tests.mlflow_server import MlflowServer
 from tests.training.published import passages, publish_pairs, settings_with, write_base_model
 
 NewRun = Callable[[], TrainingRun]
-
-
-@pytest.fixture(scope="session")
-def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
-    with running(MlflowServer(tmp_path_factory.mktemp("mlflow"))) as server:
-        yield server
 
 
 @pytest.fixture(scope="session")

@@ -18,8 +18,9 @@ from airflow_provider_autoglm.state.events import read_events
 from airflow_provider_autoglm.state.rollouts import Rollout, read_rollout, start_rollout, take_over
 from airflow_provider_autoglm.state.routes import Model, read_routes, write_routes
 from airflow_provider_autoglm.tracking.registry import Registry
+from airflow_provider_autoglm.triggers import rollout as trigger_module
 from airflow_provider_autoglm.triggers.rollout import RolloutTrigger
-from tests.mlflow_server import MlflowServer, running
+from tests.mlflow_server import MlflowServer
 from tests.rollout.gateways import Gateways
 
 SETTINGS = RolloutSettings.parse(
@@ -27,19 +28,19 @@ SETTINGS = RolloutSettings.parse(
 )
 
 
-@pytest.fixture(scope="module")
-def mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
-    with running(MlflowServer(tmp_path_factory.mktemp("mlflow"))) as server:
-        yield server
+@pytest.fixture(autouse=True)
+def no_supervisor_lingers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No task waits for the event here, so it need not come late."""
+    monkeypatch.setattr(trigger_module, "_EARLIEST_EVENT_S", 0.2)
 
 
 @pytest.fixture
-def pipeline(mlflow: MlflowServer, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
+def pipeline(mlflow_server: MlflowServer, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
     """A pipeline with versions 1 and 2 in the registry."""
-    monkeypatch.setenv("AIRFLOW_CONN_MLFLOW_DEFAULT", json.dumps({"conn_type": "mlflow", "host": mlflow.uri}))
+    monkeypatch.setenv("AIRFLOW_CONN_MLFLOW_DEFAULT", json.dumps({"conn_type": "mlflow", "host": mlflow_server.uri}))
     monkeypatch.setenv("MLFLOW_TRACKING_AUTH", "autoglm")
     name = request.node.name[:60]
-    registry = Registry(MlflowClient(tracking_uri=mlflow.uri), name)
+    registry = Registry(MlflowClient(tracking_uri=mlflow_server.uri), name)
     experiment = registry.client.create_experiment(name)
     for number in (1, 2):
         registry.register(registry.client.create_run(experiment).info.run_id, "model", f"sha256:{number}", {})

@@ -133,6 +133,15 @@ def test_a_kept_label_is_as_old_as_the_row_it_was_given_to(datasets: Datasets) -
     assert news_of(datasets, 2) == (0, 1, 0)
 
 
+def test_people_may_label_a_document_anew_whatever_its_date(datasets: Datasets) -> None:
+    datasets.publish([feedback(1, "a", day=5)])
+    datasets.publish([feedback(1, "b", day=5), row(2)])
+    datasets.publish([feedback(1, "c", day=1)])
+
+    assert labels_of(datasets, 2) == {"doc-0001": "b", "doc-0002": "a"}
+    assert labels_of(datasets, 3) == {"doc-0001": "c", "doc-0002": "a"}
+
+
 def test_a_crawled_page_with_a_kept_label_still_stands_for_its_text(datasets: Datasets) -> None:
     datasets.publish([feedback(1, "a")])
     datasets.publish([machine(1, "c", day=9), machine(2, "c", day=9), row(3)])
@@ -209,6 +218,7 @@ def test_rows_in_any_order_give_the_same_versions_and_a_text_labelled_by_people_
         assert after == _content(other, published.version)
         assert one.manifest(published.version).counters == other.manifest(published.version).counters
         texts = Counter(text for text, *_ in after.values())
+        assert texts.keys() == {values["text"] for values in documents} | {text for text, *_ in before.values()}
         by_people = {text for text, _, source, *_ in after.values() if source != "auto"}
         assert all(texts[text] == 1 for text in by_people)
         split_of_text = {text: split for text, *_, split in after.values()}
