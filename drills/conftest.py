@@ -33,7 +33,7 @@ ROLLOUT_DAG = "autoglm_canary_rollout_default"
 COMPONENTS = ("api-server", "scheduler", "triggerer", "dag-processor")
 LEASE_S = 15.0
 _RUN_LIMIT_S = 600
-_FAILOVER = {
+FAILOVER = {
     "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "10",
     "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "2",
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
@@ -162,11 +162,11 @@ def loop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loop]:
         database = Database(url)
         cleanup.callback(database.close)
         database.migrate()
-        environment = {**_FAILOVER, "AIRFLOW__AUTOGLM__ROOT": f"file://{folder}/corpora"}
+        environment = {**FAILOVER, "AIRFLOW__AUTOGLM__ROOT": f"file://{folder}/corpora"}
         stack = cleanup.enter_context(AirflowStack(folder / "airflow", REPOSITORY / "dags", environment))
         stack.api.set_variable("autoglm_default", demo_variable("http://127.0.0.1:9", is_own_site=False) | _POLICY)
         stack.api.set_connection("mlflow_default", "mlflow", host=mlflow.uri)
-        stack.api.set_connection("autoglm_state", "autoglm_state", **_connection(url))
+        stack.api.set_connection("autoglm_state", "autoglm_state", **state_connection(url))
         stack.wait_for_dag(ROLLOUT_DAG)
         stack.api.unpause(ROLLOUT_DAG)
         gateway = Gateway(
@@ -189,7 +189,7 @@ def champion(loop: Loop) -> str:
     return version
 
 
-def _connection(url: str) -> dict[str, str | None]:
+def state_connection(url: str) -> dict[str, str | None]:
     parts = sa.make_url(url)
     address = parts._replace(username=None, password=None).render_as_string()
     return {"host": address, "login": parts.username, "password": parts.password}

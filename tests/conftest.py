@@ -34,8 +34,40 @@ os.environ.update(
 )
 
 
+# What takes longest begins first, so that no process is left with it when the others have nothing more to do.
+_LONGEST_FIRST = (
+    "end_to_end/",
+    "dags/",
+    "serving/test_app.py",
+    "serving/test_model_host.py",
+    "serving/test_fleet.py",
+    "serving/test_router.py",
+    "operators/",
+    "test_cli_state.py",
+    "training/",
+    "test_provider.py",
+    "demo/",
+    "rollout/",
+    "tracking/",
+    "corpus/dedupe/",
+    "corpus/crawl/",
+    "labeling/",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order the files by how long they take."""
+    items.sort(key=_rank)
+
+
+def _rank(item: pytest.Item) -> int:
+    file = item.path.relative_to(REPOSITORY / "tests").as_posix()
+    return next((rank for rank, start in enumerate(_LONGEST_FIRST) if file.startswith(start)), len(_LONGEST_FIRST))
+
+
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling:
     """Keep the tests of a file in one process, and all end-to-end tests, since they share what takes long to start."""
+    config.option.loadscopereorder = False
     return _ByFile(config, log)
 
 
@@ -73,6 +105,29 @@ def airflow_home() -> Path:
     """AIRFLOW_HOME with a migrated database."""
     subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], check=True, capture_output=True)
     return _HOME
+
+
+_DEDUPLICATE = """
+import tempfile
+import pyarrow as pa
+from airflow_provider_autoglm.corpus.dedupe import deduplicate
+from airflow_provider_autoglm.corpus.store import write_corpus
+from airflow_provider_autoglm.settings import DedupeSettings
+
+words = [f"word{number}" for number in range(60)]
+texts = [" ".join(words), " ".join(words[1:])]
+rows = [{"doc_id": str(number), "url": f"https://site.example/{number}", "text": text}
+        for number, text in enumerate(texts)]
+with tempfile.TemporaryDirectory() as folder:
+    write_corpus(f"{folder}/clean", [pa.Table.from_pylist(rows)], stage="clean")
+    deduplicate(f"{folder}/clean", f"{folder}/dedupe", DedupeSettings(max_removed_fraction=1.0))
+"""
+
+
+@pytest.fixture(scope="session")
+def compiled_kernels() -> None:
+    """The kernels of the deduplication in the user's cache: coverage makes compiling them twice as slow in here."""
+    subprocess.run([sys.executable, "-c", _DEDUPLICATE], check=True)
 
 
 @pytest.fixture(scope="session")

@@ -23,6 +23,7 @@ from airflow_provider_autoglm.monitoring.references import Reference
 from airflow_provider_autoglm.monitoring.sample import sample_of
 from airflow_provider_autoglm.settings.traffic import TrafficSettings
 from airflow_provider_autoglm.state.database import Database
+from airflow_provider_autoglm.state.rollouts import latest_rollout
 from airflow_provider_autoglm.state.served import Judged, Served, newest_served, read_feedback, texts_of
 
 log = logging.getLogger(__name__)
@@ -111,7 +112,8 @@ def collect(
     """
     attempt = StageAttempt(
         STAGE,
-        [Input(uri=f"autoglm://{pipeline}/predictions", digest=digest_of(pipeline, sorted(versions)))],
+        # Neither rows nor versions are part of it: a task that is cleared after a promotion finds what it has committed.
+        [Input(uri=f"autoglm://{pipeline}/predictions", digest=digest_of(pipeline))],
         destination,
         settings.model_dump(mode="json"),
         storage=storage,
@@ -164,8 +166,15 @@ def _judged_documents(attempt: StageAttempt, feedback: Sequence[Judged]) -> dict
 
 def _read_log(database: Database, pipeline: str, version: str, reference: Reference | None, max_rows: int) -> _Log:
     usable = reference if reference is not None and len(reference.sample) >= FEWEST_ROWS else None
-    after_id = 0 if usable is None else usable.last_prediction_id or 0
-    rows = newest_served(database, pipeline, version, limit=max_rows, after_id=after_id)
+    rollout = latest_rollout(database, pipeline, version)
+    rows = newest_served(
+        database,
+        pipeline,
+        version,
+        limit=max_rows,
+        after_id=0 if usable is None else usable.last_prediction_id,
+        since=0.0 if rollout is None else rollout.created_at,  # rows before are of an earlier registry's model
+    )
     if usable is None or len(rows) < FEWEST_ROWS:
         return _Log.of(version, rows, None)
     return _Log.of(version, rows, novelty(usable.sample, sample_of(rows)).of_current)

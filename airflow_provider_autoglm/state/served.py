@@ -51,10 +51,14 @@ def newest_served(
 ) -> list[Served]:
     """The newest rows that a version answered, of those after the row ``after_id``; oldest first.
 
+    An ``after_id`` that the log has not come to is of a log that was lost: all rows are later than it.
+
     :param since: seconds since the epoch; rows before are left out.
     """
-    is_later = (predictions.c.id > after_id) & (predictions.c.at >= since)
-    return _read(database, _is_served(pipeline, version) & is_later, predictions.c.id.desc(), limit)[::-1]
+    newest = sa.select(sa.func.max(predictions.c.id)).scalar_subquery()
+    is_later = (predictions.c.id > after_id) | (newest < after_id)
+    condition = _is_served(pipeline, version) & is_later & (predictions.c.at >= since)
+    return _read(database, condition, predictions.c.id.desc(), limit)[::-1]
 
 
 def texts_of(database: Database, ids: Sequence[int]) -> dict[int, str]:

@@ -55,11 +55,16 @@ def client(mlflow_server: MlflowServer) -> MlflowClient:
 
 @pytest.fixture(scope="module")
 def pipeline(
-    airflow_home: Path, small_site: Site, tmp_path_factory: pytest.TempPathFactory, mlflow_server: MlflowServer
+    airflow_home: Path,
+    compiled_kernels: None,
+    small_site: Site,
+    tmp_path_factory: pytest.TempPathFactory,
+    mlflow_server: MlflowServer,
 ) -> Iterator[Pipeline]:
     variable = demo_variable(small_site.url, is_own_site=True)
     variable["crawl"]["pages_per_shard"] = 60
     variable["publish"]["min_class_rows"] = 0
+    variable["label"] = {"max_tokens": 64}
     with pytest.MonkeyPatch.context() as environment:
         made = Pipeline(environment, tmp_path_factory.mktemp("corpora"), variable)
         made.use_mlflow(mlflow_server.uri)

@@ -74,6 +74,11 @@ def test_the_newest_rows_are_those_of_a_version_oldest_first(logged: Database) -
     assert names(newest_served(logged, "news", "2", limit=10)) == ["challenger"]
 
 
+def test_a_row_of_a_log_that_was_lost_is_before_every_row(logged: Database) -> None:
+    everything = newest_served(logged, "news", "1", limit=10)
+    assert newest_served(logged, "news", "1", limit=10, after_id=10_000) == everything
+
+
 def test_rows_before_a_time_can_be_left_out(database: Database) -> None:
     log(database, "before")
     log(database, "then", at=2_000.0)

@@ -9,7 +9,9 @@ import pyarrow as pa
 import pytest
 
 from airflow_provider_autoglm.corpus.publish import publish
+from airflow_provider_autoglm.corpus.publish.reasons import add_reasons
 from airflow_provider_autoglm.corpus.stage import Provenance
+from airflow_provider_autoglm.corpus.storage import Storage
 from airflow_provider_autoglm.exceptions import CorpusNotCommittedError
 from airflow_provider_autoglm.settings import PublishSettings, RetrainSettings
 from airflow_provider_autoglm.training.plan import NothingToTrain, RetrainPlan, plan_retrain
@@ -32,8 +34,18 @@ class Versions:
 
     def plan(self, claimed_by: str, *on: str, version: int | None = None) -> RetrainPlan | NothingToTrain:
         settings = RetrainSettings.parse({"on": on} if on else {})
-        claims = f"{self.folder}/state/retrains"
-        return plan_retrain(f"{self.folder}/datasets", claims, settings, claimed_by=claimed_by, version=version)
+        return plan_retrain(
+            f"{self.folder}/datasets",
+            f"{self.folder}/state/retrains",
+            settings,
+            claimed_by=claimed_by,
+            version=version,
+            added=self.added,
+        )
+
+    @property
+    def added(self) -> str:
+        return f"{self.folder}/state/added_reasons"
 
 
 @pytest.fixture
@@ -53,6 +65,18 @@ def test_the_newest_version_is_taken_with_its_digest_and_reasons(versions: Versi
     assert (plan.version, plan.reasons) == (2, ("drift", "bootstrap"))
     assert plan.uri.endswith("/datasets/v2")
     assert plan.digest
+
+
+def test_a_reason_that_a_version_was_given_later_counts_like_its_own(versions: Versions) -> None:
+    versions.make("schedule")
+    assert isinstance(versions.plan("a", "drift"), NothingToTrain)
+    for _ in range(2):  # a task that is retried
+        add_reasons(versions.added, 1, ("drift",), added_by="dataset/2", storage=Storage.local())
+    add_reasons(versions.added, 1, ("feedback", "drift"), added_by="dataset/3", storage=Storage.local())
+    plan = versions.plan("a", "drift")
+    assert isinstance(plan, RetrainPlan)
+    assert plan.reasons[0] == "schedule"
+    assert sorted(plan.reasons[1:]) == ["drift", "feedback"]
 
 
 def test_a_version_is_considered_by_one_run_and_by_that_run_again(versions: Versions) -> None:

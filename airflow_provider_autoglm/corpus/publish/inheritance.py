@@ -6,15 +6,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from airflow_provider_autoglm.corpus.publish.plan import Fate
-from airflow_provider_autoglm.corpus.schema import LABEL_COLUMNS, LABELLED_BY_PEOPLE, set_column
+from airflow_provider_autoglm.corpus.publish.plan import KEPT_COLUMNS, Fate
+from airflow_provider_autoglm.corpus.schema import LABELLED_BY_PEOPLE, set_column
 
 _TIES = ("url", "cluster_id")
 
 
 class Inheritance:
     """Labels that people gave, and the ties that keep near duplicates in one split.
+
+    A label does not get older when a machine meets its document again: ``fetched_at`` stays, unless it is newer.
 
     A row labelled by people may replace one of another address. It takes that row's ``url`` where it has none and its
     ``cluster_id`` where it is alone in its cluster, so that later editions of the page still find their split.
@@ -46,12 +49,14 @@ class Inheritance:
         ]
         if not any(replaced):
             return table
-        for column in LABEL_COLUMNS:
+        for name in (name for name in KEPT_COLUMNS if name in table.column_names):
+            own = table[name].combine_chunks()
             values = [
-                self._labels[doc_id][column.name] if replace else value
-                for doc_id, replace, value in zip(ids, replaced, table[column.name].to_pylist(), strict=True)
+                self._labels[doc_id][name] if gives else None for doc_id, gives in zip(ids, replaced, strict=True)
             ]
-            table = set_column(table, column.name, pa.array(values, table.schema.field(column.name).type))
+            kept = pa.array(values, own.type)
+            kept = pc.max_element_wise(kept, own) if name == "fetched_at" else kept
+            table = set_column(table, name, pc.if_else(pa.array(replaced), kept, own))
         return table
 
     def _with_ties(self, table: pa.Table, ids: list[str]) -> pa.Table:

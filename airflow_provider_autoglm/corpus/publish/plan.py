@@ -27,6 +27,8 @@ from airflow_provider_autoglm.settings import PublishSettings
 
 _COLUMNS = ("doc_id", "url", "text", "fetched_at", "cluster_id", *LABEL_COLUMNS.names)
 _DATA_FOLDER = "data/"
+KEPT_COLUMNS = ("fetched_at", *LABEL_COLUMNS.names)
+"""What is remembered of a row that people have labelled."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ class _Planner:
             if values.get("url"):
                 self.earlier_at.setdefault(_hashed(values["url"]), row.doc_id)
             if fate is None and row.word is not None:
-                self.plan.kept_labels[row.doc_id] = {name: values.get(name) for name in LABEL_COLUMNS.names}
+                self.plan.kept_labels[row.doc_id] = {name: values.get(name) for name in KEPT_COLUMNS}
                 self.earlier_words[row.text] = row.label
             self.plan.dropped += fate is not None
         return rows

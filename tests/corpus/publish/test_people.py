@@ -133,6 +133,17 @@ def test_a_kept_label_is_as_old_as_the_row_it_was_given_to(datasets: Datasets) -
     assert news_of(datasets, 2) == (0, 1, 0)
 
 
+def test_a_kept_label_does_not_get_older_with_an_older_row(datasets: Datasets) -> None:
+    datasets.publish([feedback(1, "a", day=5)])
+    collected = [machine(1, "c", day=2), feedback(2, "b", day=4), row(3)]
+    datasets.publish(collected)
+    again = datasets.publish(collected)
+
+    assert (again.version, again.has_news) == (2, False)
+    assert labels_of(datasets, 2) == {"doc-0001": "a", "doc-0003": "a"}
+    assert datasets.rows(2)["doc-0001"]["fetched_at"] == MONDAY + timedelta(days=5)
+
+
 def test_people_may_label_a_document_anew_whatever_its_date(datasets: Datasets) -> None:
     datasets.publish([feedback(1, "a", day=5)])
     datasets.publish([feedback(1, "b", day=5), row(2)])
@@ -191,7 +202,7 @@ DOCUMENT = st.tuples(
 
 
 def _document(number: int, label: str, source: str, day: int) -> Row:
-    fetched = MONDAY + timedelta(days=day)
+    fetched = MONDAY + timedelta(days=number % 3 if source == "auto" else day)
     return row(number, label, text=f"text {number % 4}", label_source=source, fetched_at=fetched)
 
 
@@ -200,7 +211,7 @@ def _content(datasets: Datasets, version: int) -> dict[str, tuple[Any, ...]]:
     return {doc_id: tuple(values[name] for name in columns) for doc_id, values in datasets.rows(version).items()}
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.lists(DOCUMENT, min_size=1, max_size=8), min_size=1, max_size=3), st.randoms(use_true_random=False))
 def test_rows_in_any_order_give_the_same_versions_and_a_text_labelled_by_people_is_there_once(
     tmp_path: Path, runs: list[list[tuple[int, str, str, int]]], chance: random.Random
