@@ -36,6 +36,9 @@ _ENVIRONMENT = {
     "AIRFLOW__AUTOGLM__PIPELINES": ",".join(_PIPELINES),
     "AIRFLOW__AUTOGLM__DATASET_SWEEP_SCHEDULE": "* * * * *",
     "AIRFLOW__AUTOGLM__DRIFT_WATCH_SCHEDULE": "",
+    # A scheduler that is started in the place of a killed one takes up its tasks when it looks for them.
+    "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "15",
+    "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "5",
 }
 _TOLD = 20
 """Rows of the new traffic that people gave a label: no stage may lose one."""

@@ -9,6 +9,7 @@ import math
 import os
 import re
 from dataclasses import asdict, dataclass, replace
+from uuid import uuid4
 
 from airflow_provider_autoglm.state.routes import Model, Routes
 
@@ -94,7 +95,7 @@ class RouteFile:
         kept = Routes(self._pipeline, generation=routes.generation, champion=routes.champion)
         if routes.champion is None or kept == self._saved:
             return
-        unfinished = f"{self._path}.{os.getpid()}.part"
+        unfinished = f"{self._path}.{uuid4().hex}.part"  # gateways in containers share a cache and have equal pids
         try:
             os.makedirs(os.path.dirname(self._path), exist_ok=True)
             with open(unfinished, "w", encoding="utf-8") as file:
