@@ -36,10 +36,10 @@ lint: setup  ## Style, types, import contracts and the generated reference
 bench: setup  ## Ratios against peers, measured in one run
 	$(BIN)/python -m benchmarks
 
-drills: setup  ## Kills, outages and load under a real Airflow, by subject (SUBJECT=canary)
+drills: setup  ## Kills, outages and load under a real Airflow, by subject (SUBJECT=canary, loop, compose)
 	$(BIN)/python -m pytest --timeout=3600 drills$(if $(SUBJECT),/test_$(SUBJECT).py)
 
-demo: $(VENV)/.demo  ## From a site to a champion that answers, and back from a broken model, under a real Airflow (SITE=https://… EXIT=1)
+demo: $(VENV)/.demo  ## From a site to a champion that answers, back from a broken model, and round again when the traffic drifts, under a real Airflow (SITE=https://… EXIT=1)
 	@SITE='$(SITE)' EXIT='$(EXIT)' exec $(BIN)/python -m demo --with-parent
 
 docs: setup  ## Write the generated reference

@@ -99,7 +99,7 @@ def get_provider_info() -> dict[str, Any]:
     return {
         "package-name": "airflow-provider-autoglm",
         "name": "AutoGLM",
-        "description": "The loop of a text model: datasets from sites and files, training, serving, judged rollouts.",
+        "description": "The loop of a text model: datasets, training, serving, judged rollouts, drift checks.",
         "integrations": [
             {
                 "integration-name": "AutoGLM",

@@ -1,8 +1,8 @@
 """One dataset version: crawl and collect traffic, clean, remove near duplicates, label, publish.
 
 Woken by the assets drift and feedback, and by the clock for events that were lost; such a run is skipped at its first
-task when no confirmed check waits for a dataset. Configure with
-the Variable ``autoglm_<pipeline>`` (JSON) and the connections ``mlflow_default`` and ``autoglm_state``; see docs/.
+task when no confirmed check waits for a dataset. Configure with the Variable ``autoglm_<pipeline>`` (JSON) and the
+connections ``mlflow_default`` and ``autoglm_state``; see docs/.
 """
 
 from __future__ import annotations

@@ -13,10 +13,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
+from demo import watchdog
 from tests.mlflow_server import MlflowServer, running
 
 REPOSITORY = Path(__file__).parents[1]
@@ -83,6 +85,18 @@ class Site:
 
     url: str
     truth: dict[str, str]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_is_left_running(coverage_of_children: str | None) -> Iterator[None]:
+    """End what the tests have started once this process ends, in whatever way it does."""
+    marker = uuid4().hex
+    with subprocess.Popen(
+        [sys.executable, "-m", "demo.watchdog", marker], stdin=subprocess.PIPE, cwd=REPOSITORY, start_new_session=True
+    ):
+        os.environ[watchdog.MARKER] = marker
+        yield
+        del os.environ[watchdog.MARKER]
 
 
 @pytest.fixture(scope="session", autouse=True)

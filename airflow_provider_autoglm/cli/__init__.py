@@ -94,7 +94,7 @@ def get_commands() -> list[CLICommand]:
                 _command(
                     "status",
                     "status.status",
-                    "Show what is served, the latest rollout and the gateways",
+                    "Show what is served, the latest rollout, the last checks and the gateways",
                     _ARG_PIPELINE,
                     *_STATE,
                 ),

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from airflow_provider_autoglm.corpus.documents import Admitted
 from airflow_provider_autoglm.corpus.manifest import Counters, Shard
+from airflow_provider_autoglm.corpus.parts import is_part
 from airflow_provider_autoglm.corpus.result import ProgressCallback, StageResult
 from airflow_provider_autoglm.corpus.schema import require_columns, set_column
 from airflow_provider_autoglm.corpus.stage import Provenance, StageAttempt
@@ -53,7 +54,7 @@ def run_map_stage(
     shard finished by an attempt that was killed is taken over, so a retry goes on where that one stopped.
 
     :raises MissingColumnsError: if a corpus lacks one of ``columns``.
-    :raises TooManyRejectedError: if more rows are rejected than allowed.
+    :raises TooManyRejectedError: if more rows are rejected than allowed; of a part, the join says so.
     """
     sources = open_sources(source, storage=storage)
     attempt = StageAttempt(
@@ -83,7 +84,8 @@ def run_map_stage(
         attempt.adopt("rejected/", finished.rejected)
         attempt.adopt_counts(finished.counters, finished.reasons)
         attempt.report()
-    attempt.check_rejected(max_rejected_fraction)
+    if not is_part(attempt.uri):
+        attempt.check_rejected(max_rejected_fraction)
     return attempt.commit()
 
 

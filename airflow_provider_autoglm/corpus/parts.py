@@ -50,7 +50,10 @@ def join_corpora(
 ) -> StageResult:
     """Commit one manifest that names the corpora ``sources`` as its parts; their rows are not copied.
 
-    ``duration_s`` and ``rows_per_s`` are those of the parts together, as if one task had worked through them.
+    ``duration_s`` and ``rows_per_s`` are those of the parts together, as if one task had worked through them; so is
+    what they rejected, since one source may have more of that than all of them.
+
+    :raises TooManyRejectedError: if more rows are rejected than the stage's ``max_rejected_fraction`` allows.
     """
     corpora = open_sources(sources, storage=storage, verify=False)
     settings = corpora[0].manifest.settings
@@ -73,6 +76,7 @@ def join_corpora(
         reasons = {key: value for key, value in manifest.metrics.items() if key.startswith(("rejected/", "removed/"))}
         attempt.add_part(part, manifest.counters, reasons)
         attempt.report()
+    attempt.check_rejected(float(settings.get("max_rejected_fraction", 1.0)))
     seconds = sum(corpus.manifest.metrics.get("duration_s", 0.0) for corpus in corpora)
     rows = sum(corpus.manifest.counters.rows_in for corpus in corpora)
     return attempt.commit(metrics={"duration_s": seconds, "rows_per_s": rows / seconds if seconds else 0.0})
@@ -91,6 +95,11 @@ def _parts(corpus: Corpus, parts: int) -> Iterator[str]:
     shards = len(corpus.shards)
     bounds = [shards * part // parts for part in range(parts + 1)]
     yield from (f"{corpus.uri}#shards={first}-{last - 1}" for first, last in pairwise(bounds))
+
+
+def is_part(destination: str) -> bool:
+    """Whether the destination is that of a part, which a join makes a stage of."""
+    return _PART_FOLDER in as_uri(destination)
 
 
 def stage_folder(destination: str) -> str:

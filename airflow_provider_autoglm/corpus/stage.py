@@ -182,7 +182,7 @@ class StageAttempt:
                 for name, count in self.reasons.items()
                 if name.startswith("rejected/")
             }
-            log.error("%s: rejected rows are kept under %s/rejected", self.stage, self.uri)
+            log.error("%s: rejected rows are kept below %s, in rejected/", self.stage, self.uri)
             raise TooManyRejectedError(self.stage, self._rejected, self._rows_in, allowed, reasons)
 
     def commit(

@@ -112,7 +112,7 @@ def collect(
     """
     attempt = StageAttempt(
         STAGE,
-        # Neither rows nor versions are part of it: a task that is cleared after a promotion finds what it has committed.
+        # Neither rows nor versions are part of it: a task cleared after a promotion finds what it has committed.
         [Input(uri=f"autoglm://{pipeline}/predictions", digest=digest_of(pipeline))],
         destination,
         settings.model_dump(mode="json"),

@@ -9,6 +9,7 @@ import pytest
 from airflow_provider_autoglm.corpus.clean import clean
 from airflow_provider_autoglm.corpus.manifest import Input
 from airflow_provider_autoglm.corpus.parts import join_corpora, split_corpus, stage_folder, whole_corpus
+from airflow_provider_autoglm.corpus.result import StageResult
 from airflow_provider_autoglm.corpus.stage import Provenance
 from airflow_provider_autoglm.corpus.store import Corpus, write_corpus
 from airflow_provider_autoglm.exceptions import (
@@ -16,6 +17,7 @@ from airflow_provider_autoglm.exceptions import (
     PartChangedError,
     SettingsError,
     ShardDamagedError,
+    TooManyRejectedError,
 )
 from airflow_provider_autoglm.settings import CleanSettings
 from tests.corpus.conftest import WriteDocuments, documents
@@ -157,6 +159,23 @@ def test_a_joined_corpus_can_be_split_and_joined_again(write_documents: WriteDoc
 
     assert Corpus.open(again.uri).to_table() == Corpus.open(joined.uri).to_table()
     assert Corpus.open(again.uri).manifest.origins == (Input(uri=joined.uri, digest=joined.digest),)
+
+
+def test_what_is_rejected_is_judged_over_all_parts(tmp_path: Path) -> None:
+    """Short texts of one source must not stop the stage of a large one."""
+    for name, text, count in (("crawl", "a text that is long enough", 30), ("traffic", "short", 10)):
+        texts = [f"{text} {number}" for number in range(count)]
+        write_corpus(str(tmp_path / name), [pa.table({"text": texts})], stage=name)
+    parts = split_corpus([str(tmp_path / "crawl"), str(tmp_path / "traffic")], str(tmp_path / "clean"))
+
+    def joined(allowed: float) -> StageResult:
+        settings = CleanSettings(min_chars=20, max_rejected_fraction=allowed)
+        cleaned = [clean(part["source"], part["destination"], settings).uri for part in parts]
+        return join_corpora(cleaned, str(tmp_path / "clean"), stage="clean")
+
+    assert joined(0.25).rejected == 10
+    with pytest.raises(TooManyRejectedError, match="10 of 40 rows"):
+        joined(0.2)
 
 
 def test_joining_again_is_reused(write_documents: WriteDocuments, tmp_path: Path) -> None:

@@ -17,9 +17,10 @@ from mlflow.tracking import MlflowClient
 from airflow_provider_autoglm.corpus.store import Corpus
 from tests.conftest import Site
 from tests.dags.conftest import Pipeline
-from tests.mlflow_server import MlflowServer
+from tests.mlflow_server import MlflowServer, free_port
 
 STAGES = ["crawl", "clean", "dedupe", "label", "publish"]
+"""One after the other; ``collect_traffic`` goes into the second of them beside the first."""
 
 
 @pytest.fixture(scope="module")
@@ -66,9 +67,9 @@ def test_mlflow_holds_one_parent_and_a_child_a_stage_with_lineage(
     assert parent.info.status == "FINISHED"
     assert parent.data.tags["airflow.dag_id"] == "autoglm_dataset_default"
     children = children_of(client, parent)
-    assert sorted(children) == sorted(STAGES)
+    assert sorted(children) == sorted([*STAGES, "collect_traffic"])
     assert {run.info.status for run in children.values()} == {"FINISHED"}
-    for earlier, later in pairwise(STAGES):
+    for earlier, later in [*pairwise(STAGES), ("collect_traffic", "clean")]:
         read = {item.dataset.digest for item in children[later].inputs.dataset_inputs}
         assert children[earlier].data.tags["autoglm.output_digest"] in read
     assert children["clean"].data.metrics["rows_in"] == children["crawl"].data.metrics["rows_out"]
@@ -115,7 +116,9 @@ def test_a_form_value_for_a_stage_that_the_variable_spoils_is_a_named_error(
 
 
 def test_a_stage_that_cannot_be_recomputed_is_refused_by_the_form(pipeline: Pipeline) -> None:
-    with pytest.raises(ParamValidationError, match=r"force_stages: 'dedup' is not one of \['crawl', 'clean', 'dedupe'"):
+    with pytest.raises(
+        ParamValidationError, match=r"force_stages: 'dedup' is not one of \['crawl', 'collect_traffic', 'clean'"
+    ):
         pipeline.run({"force_stages": ["dedup"]})
 
 
@@ -155,8 +158,11 @@ def test_required_tracking_fails_the_first_task_while_mlflow_is_away(
     pipeline: Pipeline, variable: dict[str, Any], mlflow_server: MlflowServer
 ) -> None:
     variable["tracking"] = {"required": True}
-    with mlflow_server.away():
+    pipeline.use_mlflow(f"http://127.0.0.1:{free_port()}")
+    try:
         states = pipeline.run()
+    finally:
+        pipeline.use_mlflow(mlflow_server.uri)
     assert states["load_settings"] == "failed"
 
 

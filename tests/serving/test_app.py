@@ -29,6 +29,8 @@ from tests.gateway import PIPELINE, Gateway, deploy, tiny_model, wait_until
 from tests.postgres_server import PASSWORD, PostgresServer, running
 from tests.serving.conftest import StartGateway
 
+pytestmark = pytest.mark.usefixtures("measured_children")
+
 SECRET = "the-text-nobody-may-repeat"
 
 

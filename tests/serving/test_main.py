@@ -16,6 +16,8 @@ from airflow_provider_autoglm.state.replicas import read_replicas
 from tests.gateway import PIPELINE, GatewayEndedError, wait_until
 from tests.serving.conftest import StartGateway
 
+pytestmark = pytest.mark.usefixtures("measured_children")
+
 COMMAND = [sys.executable, "-m", "airflow_provider_autoglm.serving"]
 SECRET = "marked-password-31fd"
 

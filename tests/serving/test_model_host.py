@@ -21,6 +21,8 @@ from airflow_provider_autoglm.serving.model_host import Answer, HostFailure, Mod
 from airflow_provider_autoglm.state.replicas import VersionStatus
 from tests.serving.hosts import DEADLINE_S, TinyModels, hosted, is_alive, until, wait_until
 
+pytestmark = pytest.mark.usefixtures("measured_children")
+
 LABELS = ("web", "tables")
 _FIND_THE_SOCKET = "descriptor = int(__import__('sys').argv[2])\n"
 

@@ -49,14 +49,18 @@ class Inheritance:
         ]
         if not any(replaced):
             return table
-        for name in (name for name in KEPT_COLUMNS if name in table.column_names):
+        for name in (
+            column.name for column in table.schema if column.name in KEPT_COLUMNS and column.type != pa.null()
+        ):
             own = table[name].combine_chunks()
             values = [
                 self._labels[doc_id][name] if gives else None for doc_id, gives in zip(ids, replaced, strict=True)
             ]
             kept = pa.array(values, own.type)
-            kept = pc.max_element_wise(kept, own) if name == "fetched_at" else kept
-            table = set_column(table, name, pc.if_else(pa.array(replaced), kept, own))
+            takes_over = pa.array(replaced)
+            if name == "fetched_at":
+                takes_over = pc.and_(takes_over, pc.fill_null(pc.greater(kept, own), pc.is_valid(kept)))
+            table = set_column(table, name, pc.if_else(takes_over, kept, own))
         return table
 
     def _with_ties(self, table: pa.Table, ids: list[str]) -> pa.Table:

@@ -15,6 +15,11 @@ from airflow_provider_autoglm.settings import CrawlSettings
 FAST: dict[str, Any] = {"delay_s": 0, "timeout_s": 1, "retries": 0, "concurrency": 4, "max_rejected_fraction": 1}
 
 
+@pytest.fixture(scope="module", autouse=True)
+def crawls_are_measured(measured_children: None) -> None:
+    """A crawl is a process of its own."""
+
+
 @dataclass
 class Reply:
     body: bytes = b""

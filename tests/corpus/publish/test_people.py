@@ -144,6 +144,13 @@ def test_a_kept_label_does_not_get_older_with_an_older_row(datasets: Datasets) -
     assert datasets.rows(2)["doc-0001"]["fetched_at"] == MONDAY + timedelta(days=5)
 
 
+def test_a_label_is_kept_where_no_row_has_a_date(datasets: Datasets) -> None:
+    datasets.publish([{**feedback(1, "a"), "fetched_at": None}])
+    datasets.publish([row(1, "b", fetched_at=None), row(2, fetched_at=None)])
+
+    assert labels_of(datasets, 2) == {"doc-0001": "a", "doc-0002": "a"}
+
+
 def test_people_may_label_a_document_anew_whatever_its_date(datasets: Datasets) -> None:
     datasets.publish([feedback(1, "a", day=5)])
     datasets.publish([feedback(1, "b", day=5), row(2)])
