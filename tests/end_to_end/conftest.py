@@ -23,6 +23,7 @@ def deployment(small_site: Site, tmp_path_factory: pytest.TempPathFactory) -> It
     variable["crawl"]["pages_per_shard"] = 60
     variable["publish"]["min_class_rows"] = 0
     variable["labels"].append(COOKING)
+    variable["label"] = {"refine": False}  # each part of a corpus would read the texts of all parts for it
     environment = {
         "AIRFLOW__AUTOGLM__ROOT": f"file://{home}/corpora",
         "AIRFLOW__AUTOGLM__RETRIES": "0",

@@ -177,6 +177,7 @@ def test_numbers_that_are_not_finite_end_the_training_whether_a_text_met_them_or
         tuning()
 
 
+@pytest.mark.usefixtures("measured_children")
 def test_when_memory_is_out_the_batch_is_halved_and_a_step_sees_as_many_texts_until_not_even_one_fits(
     dataset: str, tmp_path: Path
 ) -> None:
