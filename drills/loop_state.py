@@ -279,10 +279,10 @@ class Pipeline:
         return self.deployment.stack.task_log(dag_id, run_id, task_id).read_text()
 
     def working_runs(self) -> list[str]:
-        """The runs of the dataset DAG that were not skipped at their first task, oldest first."""
+        """The runs of the dataset DAG that had something to do, oldest first."""
         dag_id = self.dataset_dag
         runs = self.api.run_ids(dag_id)
-        return [run_id for run_id in runs if self.task_state(dag_id, run_id, "load_settings") not in (None, "skipped")]
+        return [run_id for run_id in runs if self.task_state(dag_id, run_id, "load_settings") == "success"]
 
     def wait_for_sweep(self) -> str:
         """The end of a run of the dataset DAG that has not begun yet; its id."""

@@ -6,7 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import REPOSITORY
+
+pytestmark = pytest.mark.usefixtures("measured_children")
 
 
 def autoglm(*arguments: str) -> subprocess.CompletedProcess[str]:

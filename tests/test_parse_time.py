@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.usefixtures("measured_children")
+
 DAG_FILES = sorted((Path(__file__).parents[1] / "dags").glob("*.py"))
 HEAVY = {
     "torch",

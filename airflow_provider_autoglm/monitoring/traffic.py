@@ -84,7 +84,7 @@ class _Document:
 
 
 def collect(
-    database: Database,
+    database: Database | None,
     destination: str,
     settings: TrafficSettings,
     *,
@@ -106,6 +106,7 @@ def collect(
     ``repeated_text`` and ``not_drawn``. ``rows_in`` counts rows of the log and feedback. A retry after the commit
     does not look into the log again.
 
+    :param database: None if the pipeline has no state, and so no traffic: the corpus is empty.
     :raises MissingExtraError: if scikit-learn or scipy is not installed and there is a reference.
     :raises DifferentDimensionsError: if a reference is of another model.
     :raises StateUnavailableError: if the state cannot be read.
@@ -122,6 +123,9 @@ def collect(
     )
     if attempt.committed is not None:
         return attempt.reused_result()
+    if database is None:
+        log.warning("%s has no state, so there is no traffic to collect", pipeline)
+        return attempt.commit()
     feedback = read_feedback(database, pipeline, limit=settings.max_rows)
     judged = _judged_documents(attempt, feedback)
     from_feedback = _write(attempt, judged.values())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
 from airflow_provider_autoglm.operators.base import StageOperator
@@ -14,8 +13,6 @@ if TYPE_CHECKING:
     from airflow_provider_autoglm.monitoring.references import Reference
     from airflow_provider_autoglm.operators.stage_run import StageRun
     from airflow_provider_autoglm.state import Database
-
-log = logging.getLogger(__name__)
 
 
 class CollectTrafficOperator(StageOperator):
@@ -31,23 +28,17 @@ class CollectTrafficOperator(StageOperator):
 
     def write(self, settings: TrafficSettings, destination: str, stage_run: StageRun) -> StageResult:
         """Collect from the champion's answers and from those of the versions whose checks the run answers."""
-        from airflow_provider_autoglm.corpus.store import write_corpus
         from airflow_provider_autoglm.monitoring.traffic import collect
         from airflow_provider_autoglm.operators.serving_state import state_of
 
         run = RunReference.parse(self.run or {}, path="run")
         database = state_of(run)
-        if database is None:
-            log.warning("there is no connection %s, so there is no traffic to collect", run.state_conn_id)
-            return write_corpus(
-                destination, (), stage=self.stage, storage=stage_run.storage, provenance=stage_run.provenance
-            )
         return collect(
             database,
             destination,
             settings,
             pipeline=run.pipeline,
-            versions=_versions(database, run, stage_run.storage),
+            versions={} if database is None else _versions(database, run, stage_run.storage),
             storage=stage_run.storage,
             provenance=stage_run.provenance,
         )

@@ -116,4 +116,4 @@ def test_without_a_state_the_traffic_is_an_empty_corpus(
     airflow_home: Path, run: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert collected(run, tmp_path).rows == 0
-    assert "there is no connection autoglm_state" in caplog.text
+    assert "there is no traffic to collect" in caplog.text
