@@ -20,6 +20,7 @@ from airflow_provider_autoglm.settings.run import PIPELINE_NAME
 
 _JSON_TYPES = {bool: "boolean", int: "integer", float: "number", str: "string"}
 _BOUNDS = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}
+_QUARTERLY = {"@quarterly": "0 0 1 */3 *"}  # the one preset of Airflow that croniter does not know
 _PIPELINE = re.compile(PIPELINE_NAME)
 _RECOMPUTED_STAGES = ("crawl", "collect_traffic", "clean", "dedupe", "label")
 
@@ -66,7 +67,7 @@ def is_due(stage: str, moment: datetime) -> bool:
     from croniter import croniter
 
     cron = schedule(stage)
-    return cron is not None and bool(croniter.match(cron, moment))
+    return cron is not None and bool(croniter.match(_QUARTERLY.get(cron, cron), moment))
 
 
 def optional_param(name: str, kind: str, description: str) -> Param:

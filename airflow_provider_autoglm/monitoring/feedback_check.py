@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from functools import partial
 
-from airflow_provider_autoglm.monitoring.confirmation import confirm_feedback, last_counted
+from airflow_provider_autoglm.monitoring.confirmation import confirm_feedback
 from airflow_provider_autoglm.settings.feedback import FeedbackSettings
 from airflow_provider_autoglm.state import Database
-from airflow_provider_autoglm.state.checks import Check, confirmed_checks, find_check, record_check
+from airflow_provider_autoglm.state.checks import Check, counted_until, find_check, record_check
 from airflow_provider_autoglm.state.routes import read_routes
 from airflow_provider_autoglm.state.served import count_labelled
 
@@ -24,7 +24,7 @@ def check_feedback(database: Database, pipeline: str, settings: FeedbackSettings
     found = find_check(database, pipeline, "feedback", run)
     if found is not None:
         return found
-    after_id = last_counted(confirmed_checks(database, pipeline, "feedback"))
+    after_id = counted_until(database, pipeline, "feedback")
     labelled = count_labelled(database, pipeline, older_than_s=settings.deadline_s, after_id=after_id)
     champion = read_routes(database, pipeline).champion
     measured = Check(

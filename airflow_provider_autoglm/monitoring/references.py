@@ -14,7 +14,7 @@ from airflow_provider_autoglm.corpus.manifest import Manifest, find_manifest
 from airflow_provider_autoglm.corpus.stage import Provenance, StageAttempt
 from airflow_provider_autoglm.corpus.storage import Storage, as_uri
 from airflow_provider_autoglm.corpus.store import Corpus
-from airflow_provider_autoglm.exceptions import AutoGLMError
+from airflow_provider_autoglm.exceptions import AutoGLMError, MissingExtraError, UnusableSampleError
 from airflow_provider_autoglm.monitoring.drift import measure
 from airflow_provider_autoglm.monitoring.sample import Sample, sample_of
 from airflow_provider_autoglm.settings.drift import DriftSettings
@@ -171,11 +171,12 @@ class _Place:
 
 def _domain_gap(model: Model, sample: Sample, settings: DriftSettings, packed: Packed) -> DomainGap | None:
     try:
-        training = _as_sample(packed(model))
-    except AutoGLMError as error:  # whatever keeps the package away: the baseline does not wait for it
+        found = measure(_as_sample(packed(model)), sample, settings)
+    except AutoGLMError as error:  # whatever is wrong with the package: the baseline does not wait for it
+        if isinstance(error, MissingExtraError) or (isinstance(error, UnusableSampleError) and error.side == "current"):
+            raise
         log.warning("the first traffic of version %s is not compared with its training data: %s", model.version, error)
         return None
-    found = measure(training, sample, settings)
     if found.score is None or found.separation is None or found.label_shift is None or found.p_value is None:
         log.warning(
             "the first traffic of version %s is not compared with its training data: %d and %d rows are too few",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Context, get_current_context, task
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _BY_HAND = ("manual", "backfill")
+_LONGEST_KEY = 200
 
 
 @task(task_id="load_settings", multiple_outputs=True)
@@ -93,12 +94,22 @@ def _checks_from_outside(pipeline: str, context: Context) -> Iterator[Check]:
     ):
         for event in told.get(asset, ()):
             extra = event.extra or {}
-            if event.source_dag_id is None and isinstance(extra.get("key"), str):
+            key = _key_of(extra)
+            if event.source_dag_id is None and key:
                 yield Check(
                     pipeline,
                     kind,  # type: ignore[arg-type]
-                    run=f"event/{extra['key']}",
+                    run=f"event/{key}",
                     state=state,  # type: ignore[arg-type]
                     is_confirmed=True,
-                    report={"told_from_outside": extra, "learnable": bool(extra.get("learnable", True))},
+                    report={"told_from_outside": extra, "learnable": extra.get("learnable", True) is True},
                 )
+
+
+def _key_of(extra: Mapping[str, Any]) -> str:
+    """The key that another monitor gave its event; empty if it gave none. Long ones keep apart when they are cut."""
+    from airflow_provider_autoglm.corpus.manifest import digest_of
+
+    given = extra.get("key")
+    key = str(given) if isinstance(given, str | int) and not isinstance(given, bool) else ""
+    return key if len(key) <= _LONGEST_KEY else f"{key[:_LONGEST_KEY]}-{digest_of(key)}"

@@ -60,6 +60,7 @@ class PublishDatasetOperator(BaseOperator):
 
         with airflow_errors():
             run = None if self.run is None else RunReference.parse(self.run, path="run")
+            run = None if run is None else _with_checks_it_still_answers(run)
             settings = PublishSettings.parse(self.settings, path=f"autoglm_{self.pipeline}.{STAGE}")
             with StageRun(self, context, run, STAGE, settings.model_dump(mode="json")) as stage_run:
                 folder = self.destination or (run.datasets if run is not None else stage_run.destination(None))
@@ -93,3 +94,15 @@ class PublishDatasetOperator(BaseOperator):
         storage = storage_for(run.root, run.storage_conn_id)
         add_reasons(run.added_reasons, version, run.reasons, added_by=run.key, storage=storage)
         self.log.info("version %d is what there is to answer %s", version, ", ".join(run.reasons))
+
+
+def _with_checks_it_still_answers(run: RunReference) -> RunReference:
+    """The run without the checks that another one has taken over since it failed: clearing it must not answer twice."""
+    from airflow_provider_autoglm.operators.serving_state import state_of
+    from airflow_provider_autoglm.state.checks import checks_of
+
+    database = state_of(run) if run.checks else None
+    if database is None:
+        return run
+    mine = tuple(check.id for check in checks_of(database, run.pipeline, run.checks) if check.answered_by == run.key)
+    return run if mine else run.model_copy(update={"checks": (), "reasons": ("manual",)})

@@ -47,14 +47,14 @@ class CollectTrafficOperator(StageOperator):
 def _versions(database: Database, run: RunReference, storage: Storage) -> dict[str, Reference | None]:
     """The versions whose answers are drawn from, each with what its traffic is compared with."""
     from airflow_provider_autoglm.monitoring.references import find_reference
-    from airflow_provider_autoglm.state.checks import confirmed_checks
+    from airflow_provider_autoglm.state.checks import checks_of
     from airflow_provider_autoglm.state.rollouts import latest_rollout
     from airflow_provider_autoglm.state.routes import read_routes
 
     champion = read_routes(database, run.pipeline).champion
     models = {} if champion is None else {champion.version: champion}
-    for check in confirmed_checks(database, run.pipeline):
-        if check.id in run.checks and check.version is not None and check.version not in models:
+    for check in checks_of(database, run.pipeline, run.checks):
+        if check.version is not None and check.version not in models:
             rollout = latest_rollout(database, run.pipeline, check.version)
             if rollout is not None:
                 models[check.version] = rollout.model

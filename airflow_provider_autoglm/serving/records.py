@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+
 from airflow_provider_autoglm.serving.protocol import FeedbackRequest, predictions_in
 from airflow_provider_autoglm.serving.route_table import share_of
 from airflow_provider_autoglm.serving.router import Outcome
@@ -95,7 +97,8 @@ def _answers(outcome: Outcome, texts: int) -> list[_Answered]:
         return [_Answered()] * texts
     embeddings = outcome.answer.embedding.astype("<f2")
     return [
-        _Answered(label, score, embedding.tobytes())
+        # What is finite in float32 may be too large for float16, and no number is no embedding.
+        _Answered(label, score, embedding.tobytes() if np.isfinite(embedding).all() else None)
         for (label, score), embedding in zip(predictions_in(outcome.answer), embeddings, strict=True)
     ]
 

@@ -29,7 +29,7 @@ class DriftSettings(Settings):
     )
     max_p_value: float = Field(default=0.01, gt=0, lt=1, description="Largest p-value of a significant drift.")
     confirmations: int = Field(
-        default=2, ge=1, le=100, description="Checks in a row that have to be `drifted` to confirm it."
+        default=2, ge=1, le=20, description="Checks in a row that have to be `drifted` to confirm it."
     )
     min_new_rows: int = Field(
         default=200,

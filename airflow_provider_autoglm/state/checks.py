@@ -18,6 +18,7 @@ CheckKind = Literal["drift", "feedback"]
 CheckState = Literal["insufficient_data", "ok", "warning", "drifted", "enough_labels"]
 
 _CONSIDERED = 100
+_OWNERS = 20
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,20 @@ def confirmed_checks(
         return _read(connection, _is_of(pipeline, kind) & checks.c.is_confirmed, limit)
 
 
+def checks_of(database: Database, pipeline: str, ids: Sequence[int]) -> list[Check]:
+    """Checks of a pipeline by their ids, newest first."""
+    with database.reading() as connection:
+        return _read(connection, _is_of(pipeline) & checks.c.id.in_(ids), None)
+
+
+def counted_until(database: Database, pipeline: str, kind: CheckKind) -> int:
+    """The newest row of the prediction log that a confirmed check of a kind has counted; 0 if none has."""
+    newest = sa.func.coalesce(sa.func.max(checks.c.last_prediction_id), 0)
+    with database.reading() as connection:
+        query = sa.select(newest).where(_is_of(pipeline, kind), checks.c.is_confirmed)
+        return int(connection.execute(query).scalar_one())
+
+
 def claim_checks(
     database: Database, pipeline: str, answered_by: str, *, has_failed: Callable[[str], bool]
 ) -> tuple[Check, ...]:
@@ -106,14 +121,15 @@ def claim_checks(
 
     :param has_failed: whether a DAG run that has taken a check failed since.
     """
-    claimed = []
-    for check in confirmed_checks(database, pipeline):
-        owner = check.answered_by
-        is_mine = owner == answered_by
-        is_owed = owner is None or (not is_mine and has_failed(owner))
-        if is_mine or (is_owed and answer_check(database, check, answered_by)):
-            claimed.append(replace(check, answered_by=answered_by))
-    return tuple(claimed)
+    failed = [owner for owner in _owners(database, pipeline) if owner != answered_by and has_failed(owner)]
+    is_owed = checks.c.answered_by.is_(None) | checks.c.answered_by.in_([answered_by, *failed])
+    with database.reading() as connection:
+        owed = _read(connection, _is_of(pipeline) & checks.c.is_confirmed & is_owed, None)
+    return tuple(
+        replace(check, answered_by=answered_by)
+        for check in owed
+        if check.answered_by == answered_by or answer_check(database, check, answered_by)
+    )
 
 
 def answer_check(database: Database, seen: Check, answered_by: str) -> bool:
@@ -127,6 +143,14 @@ def answer_check(database: Database, seen: Check, answered_by: str) -> bool:
 def _is_of(pipeline: str, kind: CheckKind | None = None) -> sa.ColumnElement[bool]:
     is_of_kind = sa.true() if kind is None else checks.c.kind == kind
     return sa.and_(checks.c.pipeline == pipeline, is_of_kind)
+
+
+def _owners(database: Database, pipeline: str) -> list[str]:
+    """The DAG runs that were the last to take checks."""
+    owner = checks.c.answered_by
+    query = sa.select(owner).where(_is_of(pipeline), checks.c.is_confirmed, owner.is_not(None)).group_by(owner)
+    with database.reading() as connection:
+        return list(connection.execute(query.order_by(sa.func.max(checks.c.id).desc()).limit(_OWNERS)).scalars())
 
 
 def _earlier(connection: sa.Connection, is_of_kind: sa.ColumnElement[bool]) -> list[Check]:
@@ -143,6 +167,6 @@ def _find(connection: sa.Connection, pipeline: str, kind: CheckKind, run: str) -
     return found[0] if found else None
 
 
-def _read(connection: sa.Connection, condition: sa.ColumnElement[bool], limit: int) -> list[Check]:
+def _read(connection: sa.Connection, condition: sa.ColumnElement[bool], limit: int | None) -> list[Check]:
     query = sa.select(checks).where(condition).order_by(checks.c.id.desc()).limit(limit)
     return [Check(**row) for row in connection.execute(query).mappings()]

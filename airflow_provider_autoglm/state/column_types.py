@@ -57,6 +57,8 @@ def _plain(value: Any) -> Any:
 
 Id: sa.types.TypeEngine[int] = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 Name = StorableText(250)
+RunName = StorableText(510)
+"""A DAG run, as ``<DAG>/<run>``: Airflow lets each of both have 250 characters."""
 LongText = StorableText()
 Time: sa.Double[float] = sa.Double()
 """Seconds since the epoch."""

@@ -149,6 +149,7 @@ def _is_served(pipeline: str, version: str) -> sa.ColumnElement[bool]:
         predictions.c.pipeline == pipeline,
         predictions.c.served_version == version,
         predictions.c.label.is_not(None),
+        predictions.c.score.is_not(None),
         predictions.c.embedding.is_not(None),
     )
 
@@ -187,7 +188,7 @@ def _read(
 
 
 def _given_label() -> sa.ColumnElement[str | None]:
-    return sa.func.coalesce(feedback.c.label, sa.case((feedback.c.is_correct, predictions.c.label)))
+    return sa.func.coalesce(sa.func.nullif(feedback.c.label, ""), sa.case((feedback.c.is_correct, predictions.c.label)))
 
 
 def _is_about() -> sa.ColumnElement[bool]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from airflow_provider_autoglm.state.clock import database_now
-from airflow_provider_autoglm.state.column_types import Id, LongText, Name, StorableJson, Time
+from airflow_provider_autoglm.state.column_types import Id, LongText, Name, RunName, StorableJson, Time
 
 metadata = sa.MetaData(
     naming_convention={"ix": "ix_%(table_name)s_%(column_0_N_name)s", "uq": "uq_%(table_name)s_%(column_0_N_name)s"}
@@ -39,7 +39,7 @@ rollouts = sa.Table(
     sa.Column("model_uri", LongText, nullable=False),
     sa.Column("digest", Name, nullable=False),
     sa.Column("champion_version", Name),
-    sa.Column("started_by", Name, nullable=False, unique=True),
+    sa.Column("started_by", RunName, nullable=False, unique=True),
     sa.Column("settings", StorableJson(), nullable=False),
     sa.Column("state", sa.String(30), nullable=False),
     sa.Column("step", sa.Integer(), nullable=False, server_default="0"),
@@ -114,6 +114,7 @@ predictions = sa.Table(
     sa.Index("ix_predictions_pipeline_at", "pipeline", "at"),
     sa.Index("ix_predictions_rollout_id_at", "rollout_id", "at"),
     sa.Index("ix_predictions_pipeline_served_version_id", "pipeline", "served_version", "id"),
+    sqlite_autoincrement=True,  # ids do not begin again where all rows were deleted: checks remember how far they came
     comment="One row a text. The judge counts assigned_*, drift counts served_version and the answer.",
 )
 
@@ -138,7 +139,7 @@ checks = sa.Table(
     sa.Column("id", Id, primary_key=True, autoincrement=True),
     sa.Column("pipeline", Name, nullable=False),
     sa.Column("kind", sa.String(30), nullable=False),
-    sa.Column("run", Name, nullable=False),
+    sa.Column("run", RunName, nullable=False),
     sa.Column("state", sa.String(30), nullable=False),
     sa.Column("is_confirmed", sa.Boolean(), nullable=False),
     sa.Column("score", sa.Double()),
@@ -146,7 +147,7 @@ checks = sa.Table(
     sa.Column("version", Name),
     sa.Column("new_rows", sa.BigInteger(), nullable=False, server_default="0"),
     sa.Column("last_prediction_id", sa.BigInteger()),
-    sa.Column("answered_by", Name),
+    sa.Column("answered_by", RunName),
     sa.Column("report", StorableJson(), nullable=False),
     sa.Column("at", Time, nullable=False),
     sa.UniqueConstraint("pipeline", "kind", "run"),

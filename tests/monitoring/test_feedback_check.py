@@ -7,11 +7,13 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import sqlalchemy as sa
 
 from airflow_provider_autoglm.monitoring.feedback_check import check_feedback
 from airflow_provider_autoglm.settings import FeedbackSettings
 from airflow_provider_autoglm.state import Database
 from airflow_provider_autoglm.state.checks import Check, read_checks, record_check
+from airflow_provider_autoglm.state.tables import predictions
 from tests.monitoring.conftest import ONE, PIPELINE, crown, mixed, say, serve
 
 QUICK = FeedbackSettings(min_rows=10, deadline_s=60, cooldown_s=0)
@@ -133,3 +135,24 @@ def test_what_was_told_from_outside_takes_no_labels(database: Database) -> None:
     found = check(database, "run")
     assert found.is_confirmed
     assert found.new_rows == 10
+
+
+def test_however_much_was_told_from_outside_labels_are_counted_once(database: Database) -> None:
+    say(database, serve(database, mixed(20, "web")), label="web")
+    assert check(database, "first").is_confirmed
+    for number in range(25):
+        told = Check(PIPELINE, "feedback", f"event/{number}", "enough_labels", is_confirmed=True)
+        record_check(database, told, lambda measured, _earlier, _now: measured)
+    say(database, serve(database, mixed(12, "web"), seed=1), label="web")
+    found = check(database, "second")
+    assert (found.is_confirmed, found.new_rows) == (True, 12)
+
+
+def test_labels_are_counted_after_the_whole_log_was_deleted(database: Database) -> None:
+    say(database, serve(database, mixed(20, "web")), label="web")
+    assert check(database, "first").is_confirmed
+    with database.transaction() as connection:
+        connection.execute(sa.delete(predictions))
+    say(database, serve(database, mixed(12, "web"), seed=1), label="web")
+    found = check(database, "second")
+    assert (found.is_confirmed, found.new_rows) == (True, 12)

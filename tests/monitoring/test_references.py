@@ -26,6 +26,7 @@ from airflow_provider_autoglm.exceptions import (
     ShardDamagedError,
     ShardMissingError,
     TrackingUnavailableError,
+    UnusableSampleError,
 )
 from airflow_provider_autoglm.monitoring.references import (
     Packed,
@@ -237,6 +238,28 @@ def test_without_its_package_the_traffic_is_frozen_all_the_same(
     assert baseline.domain_gap is None
     assert "the first traffic of version 1 is not compared with its training data" in caplog.text
     assert same(baseline, freeze(database, references, packed=never))
+
+
+@pytest.mark.parametrize("trouble", ["not finite", "other dimensions"])
+def test_a_package_that_cannot_be_compared_does_not_keep_the_traffic_from_being_frozen(
+    database: Database, references: str, caplog: pytest.LogCaptureFixture, trouble: str
+) -> None:
+    serve(database, mixed(50, "web", "tables"))
+    packed = web_and_tables(ONE)
+    numbers = np.full(80 * 16, np.nan, np.float32) if trouble == "not finite" else np.ones(80 * 8, np.float32)
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(numbers), len(numbers) // 80)
+    baseline = frozen(database, references, packed=lambda _: packed.set_column(2, "embedding", vectors))
+    assert baseline.domain_gap is None
+    assert "the first traffic of version 1 is not compared with its training data" in caplog.text
+
+
+def test_traffic_that_cannot_be_compared_is_no_baseline(database: Database, references: str) -> None:
+    vectors = vectors_of(mixed(50, "web", "tables"))
+    vectors[7, 3] = np.inf
+    serve(database, mixed(50, "web", "tables"), vectors=vectors)
+    with pytest.raises(UnusableSampleError, match="the current sample cannot be compared: 1 of 50"):
+        freeze(database, references, packed=web_and_tables)
+    assert find_reference(references, ONE, "traffic_baseline") is None
 
 
 def test_training_data_too_few_to_compare_leave_the_gap_open(

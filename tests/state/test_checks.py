@@ -12,8 +12,10 @@ from airflow_provider_autoglm.state import Database
 from airflow_provider_autoglm.state.checks import (
     Check,
     answer_check,
+    checks_of,
     claim_checks,
     confirmed_checks,
+    counted_until,
     find_check,
     read_checks,
     record_check,
@@ -192,3 +194,35 @@ def test_of_many_that_claim_at_once_each_check_goes_to_one(database: Database, u
     results = race(url, claim)
     taken = [check_id for result in results if isinstance(result, list) for check_id in result]
     assert sorted(taken) == [check.id for check in written]
+
+
+def test_of_a_burst_of_checks_all_are_claimed(database: Database) -> None:
+    written = record(database, *confirmed(*(str(number) for number in range(25))))
+    claimed = claim_checks(database, "news", "dataset/1", has_failed=lambda _: False)
+    assert [check.id for check in claimed] == [check.id for check in reversed(written)]
+    again = claim_checks(database, "news", "dataset/2", has_failed=lambda run: run == "dataset/1")
+    assert [check.id for check in again] == [check.id for check in claimed]
+    assert claim_checks(database, "news", "dataset/1", has_failed=lambda _: False) == ()
+
+
+def test_a_run_of_the_longest_name_finds_what_it_has_claimed_again(database: Database) -> None:
+    record(database, *confirmed("d" * 250 + "/" + "r" * 249 + "1", "d" * 250 + "/" + "r" * 249 + "2"))
+    longest = "d" * 250 + "/" + "r" * 250
+    claimed = claim_checks(database, "news", longest, has_failed=lambda _: False)
+    assert len(claimed) == 2
+    assert claim_checks(database, "news", longest, has_failed=lambda _: False) == claimed
+
+
+def test_checks_are_read_by_their_ids(database: Database) -> None:
+    one, two, _ = record(database, *confirmed("1", "2", "3"))
+    (elsewhere,) = record(database, replace(DRIFT, pipeline="docs"))
+    assert checks_of(database, "news", [two.id, one.id, elsewhere.id]) == [two, one]
+    assert checks_of(database, "news", []) == []
+
+
+def test_rows_are_counted_until_the_newest_one_of_all_confirmed_checks_of_the_kind(database: Database) -> None:
+    assert counted_until(database, "news", "drift") == 0
+    record(database, *confirmed("1", last_prediction_id=7), replace(DRIFT, run="2", last_prediction_id=9))
+    record(database, *confirmed("3", last_prediction_id=5), *confirmed("4", last_prediction_id=None))
+    assert counted_until(database, "news", "drift") == 7
+    assert counted_until(database, "news", "feedback") == 0

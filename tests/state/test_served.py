@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from airflow_provider_autoglm.state import Database
 from airflow_provider_autoglm.state.predictions import Feedback, Prediction, log_feedback, log_predictions
@@ -17,6 +18,7 @@ from airflow_provider_autoglm.state.served import (
     newest_served,
     texts_of,
 )
+from airflow_provider_autoglm.state.tables import predictions
 
 ANSWER = Prediction(
     pipeline="news",
@@ -171,3 +173,21 @@ def test_labels_are_counted_after_a_row_and_once_they_are_old_enough(database: D
     assert rows(older_than_s=3_600, after_id=ids[0]) == 2
     assert rows(older_than_s=3_600, after_id=ids[2]) == 0
     assert rows(older_than_s=-3_600) == 4
+
+
+def test_ids_go_on_where_every_row_was_deleted(database: Database) -> None:
+    log(database, "a", "b")
+    before = newest_served(database, "news", "1", limit=9)
+    with database.transaction() as connection:
+        connection.execute(sa.delete(predictions))
+    log(database, "c")
+    (after,) = newest_served(database, "news", "1", limit=9, after_id=before[-1].id)
+    assert after.request_id == "c"
+    assert after.id > before[-1].id
+
+
+def test_an_answer_without_a_score_is_left_out(database: Database) -> None:
+    log(database, "a")
+    log(database, "no score", score=None)
+    assert names(newest_served(database, "news", "1", limit=9)) == ["a"]
+    assert names(first_served(database, "news", "1", limit=9)) == ["a"]

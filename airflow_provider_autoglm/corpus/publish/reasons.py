@@ -17,5 +17,7 @@ def add_reasons(folder: str, version: int, reasons: Sequence[str], *, added_by: 
 
 def added_reasons(folder: str, version: int, storage: Storage) -> tuple[str, ...]:
     """The reasons that were added to ``version``, without repetition."""
-    records = (json.loads(storage.read(uri)) for uri in storage.list(f"{folder}/v{version}"))
+    # A writer that was killed leaves a file of another name beside them.
+    whole = (uri for uri in storage.list(f"{folder}/v{version}") if uri.endswith(".json"))
+    records = (json.loads(storage.read(uri)) for uri in whole)
     return tuple(dict.fromkeys(reason for record in records for reason in record["reasons"]))
