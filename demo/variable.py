@@ -59,10 +59,12 @@ WINDOW_ROWS = 400
 
 # The policy of a demo, not of production: minutes instead of days, and a challenger may be worse than the champion by
 # the noise of a test split that has a hundred texts, or thirty in a small run. The first model is a head on the frozen
-# encoder, there in seconds; the second one is fine-tuned and reads more of a text, which takes minutes.
+# encoder, there in seconds; the second one is fine-tuned and reads more of a text, which takes minutes. Each part of a
+# corpus reads the texts of the refinement again, so there are few.
 # Labels that clients tell are due after an hour, which no demo lasts: the drift alone starts the second dataset, and
 # the labels travel with it. Were they due at once, the feedback could be confirmed before the drift and start its own.
 POLICY: dict[str, dict[str, Any]] = {
+    "label": {"refine_texts": 250},
     "train": {"method": "head", "max_tokens": 64},
     "evaluate": {"min_gain": -0.2, "min_rows": 10},
     "rollout": {

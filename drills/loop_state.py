@@ -224,6 +224,10 @@ class Pipeline:
         """The drift checks, oldest first."""
         return read_checks(self.deployment.database, self.name, "drift", limit=100)[::-1]
 
+    def wait_for_check(self, run: str) -> None:
+        """Wait for the check that a run, or the event of another monitor, makes."""
+        self.deployment.wait_until(f"the check of {run}", lambda: run in {check.run for check in self.checks()})
+
     def answering_run(self, check: Check) -> str | None:
         """The run of the dataset DAG that has taken a check; None before one has."""
         (found,) = (row for row in self.checks() if row.id == check.id)
