@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import Context, get_current_context, task
+from airflow.sdk import Asset, Context, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_provider_autoglm import configuration
@@ -15,17 +16,26 @@ from airflow_provider_autoglm.operators.base import airflow_errors
 from airflow_provider_autoglm.operators.run import RunSettings, reasons_of
 
 if TYPE_CHECKING:
+    from airflow.sdk.execution_time.comms import AssetEventResult
+
     from airflow_provider_autoglm.state import Database
-    from airflow_provider_autoglm.state.checks import Check
+    from airflow_provider_autoglm.state.checks import Check, CheckKind
 
 log = logging.getLogger(__name__)
 
 _BY_HAND = ("manual", "backfill")
 _LONGEST_KEY = 200
+_HEARD_FOR = timedelta(days=1)
+_EVENTS = 200
 
 
-@task(task_id="load_settings", multiple_outputs=True)
-def load_dataset_settings(pipeline: str) -> dict[str, Any]:
+def load_dataset_settings(pipeline: str) -> Any:
+    """The first task of a dataset run: :func:`load_settings`, which also reads what other monitors have told."""
+    return load_settings.override(inlets=[drift_asset(pipeline), feedback_asset(pipeline)])(pipeline)
+
+
+@task(multiple_outputs=True)
+def load_settings(pipeline: str) -> dict[str, Any]:
     """Read the settings and claim the confirmed checks that nobody has answered; skipped if there is nothing to do.
 
     A run that an event or the sweep has started makes a dataset only if a check is owed one. Returns what
@@ -77,33 +87,35 @@ def _has_failed(context: Context, key: str) -> bool:
 
 
 def _record_events_from_outside(database: Database, pipeline: str, context: Context) -> None:
-    """What another monitor tells with a key of its own becomes a confirmed check, once a key."""
+    """What another monitor tells with a key of its own becomes a confirmed check, once a key.
+
+    All events of the last day are read: of a burst, Airflow hands most to a run that only the next event starts.
+    """
     from airflow_provider_autoglm.state.checks import record_check
 
-    for check in _checks_from_outside(pipeline, context):
-        record_check(database, check, lambda measured, _earlier, _now: measured)
+    since = (datetime.now(UTC) - _HEARD_FOR).isoformat()
+    heard: dict[CheckKind, Asset] = {"drift": drift_asset(pipeline), "feedback": feedback_asset(pipeline)}
+    for kind, asset in heard.items():
+        newest = context["inlet_events"][asset].after(since).ascending(False).limit(_EVENTS)
+        for check in _checks_from_outside(pipeline, kind, reversed(newest)):
+            record_check(database, check, lambda measured, _earlier, _now: measured)
 
 
-def _checks_from_outside(pipeline: str, context: Context) -> Iterator[Check]:
+def _checks_from_outside(pipeline: str, kind: CheckKind, events: Iterable[AssetEventResult]) -> Iterator[Check]:
     from airflow_provider_autoglm.state.checks import Check
 
-    told = context["triggering_asset_events"]
-    for asset, kind, state in (
-        (drift_asset(pipeline), "drift", "drifted"),
-        (feedback_asset(pipeline), "feedback", "enough_labels"),
-    ):
-        for event in told.get(asset, ()):
-            extra = event.extra or {}
-            key = _key_of(extra)
-            if event.source_dag_id is None and key:
-                yield Check(
-                    pipeline,
-                    kind,  # type: ignore[arg-type]
-                    run=f"event/{key}",
-                    state=state,  # type: ignore[arg-type]
-                    is_confirmed=True,
-                    report={"told_from_outside": extra, "learnable": extra.get("learnable", True) is True},
-                )
+    for event in events:
+        extra = event.extra or {}
+        key = _key_of(extra)
+        if event.source_dag_id is None and key:
+            yield Check(
+                pipeline,
+                kind,
+                run=f"event/{key}",
+                state="drifted" if kind == "drift" else "enough_labels",
+                is_confirmed=True,
+                report={"told_from_outside": extra, "learnable": extra.get("learnable", True) is True},
+            )
 
 
 def _key_of(extra: Mapping[str, Any]) -> str:

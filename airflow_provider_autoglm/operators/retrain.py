@@ -45,4 +45,4 @@ def load_retrain_settings(pipeline: str) -> dict[str, Any]:
         opened = run.open(reference.model_copy(update={"reasons": plan.reasons}))
         if opened["run"]["mlflow_run_id"] is None:
             raise TrackingUnavailableError(client.tracking_uri, "it went away; a training cannot do without")
-    return {**opened, "dataset": asdict(plan)}
+    return {**opened, "dataset": {**asdict(plan), "reasons": list(plan.reasons)}}

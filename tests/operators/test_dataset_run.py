@@ -14,7 +14,6 @@ import pytest
 from airflow.sdk import DAG, task
 
 from airflow_provider_autoglm import configuration
-from airflow_provider_autoglm.assets import drift_asset
 from airflow_provider_autoglm.corpus.publish.versions import newest_version
 from airflow_provider_autoglm.corpus.storage import Storage
 from airflow_provider_autoglm.corpus.store import write_corpus
@@ -96,9 +95,8 @@ def test_without_a_champion_the_reason_is_bootstrap(state: Database) -> None:
 
 def checks_told(*keys: object) -> list[str]:
     """The runs of the checks that events from outside with these keys become."""
-    events = [SimpleNamespace(source_dag_id=None, extra={"key": key}) for key in keys]
-    context: Any = {"triggering_asset_events": {drift_asset(PIPELINE): events}}
-    return [check.run for check in _checks_from_outside(PIPELINE, context)]
+    events: Any = [SimpleNamespace(source_dag_id=None, extra={"key": key}) for key in keys]
+    return [check.run for check in _checks_from_outside(PIPELINE, "drift", events)]
 
 
 def test_events_from_outside_are_checks_by_their_keys() -> None:
