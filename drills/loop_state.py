@@ -114,8 +114,9 @@ class Deployment:
 
 
 def is_waited_for(connection: psycopg.Connection[Any]) -> bool:
-    """Whether anybody waits for a lock."""
-    row = connection.execute("select count(*) from pg_locks where not granted").fetchone()
+    """Whether anybody waits for a table of this database."""
+    database = "select oid from pg_database where datname = current_database()"
+    row = connection.execute(f"select count(*) from pg_locks where not granted and database = ({database})").fetchone()
     return row is not None and row[0] > 0
 
 

@@ -48,13 +48,19 @@ _TOLD = 20
 def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     folder = tmp_path_factory.mktemp("loop")
     with ExitStack() as cleanup:
-        state_url = cleanup.enter_context(running_postgres(PostgresServer())).create_database()
+        postgres = cleanup.enter_context(running_postgres(PostgresServer()))
+        state_url = postgres.create_database()
         mlflow = cleanup.enter_context(running_mlflow(MlflowServer(folder / "mlflow")))
         site = cleanup.enter_context(running_site())
         database = Database(state_url)
         cleanup.callback(database.close)
         database.migrate()
-        environment = {**_ENVIRONMENT, "AIRFLOW__AUTOGLM__ROOT": f"file://{folder}/corpora"}
+        environment = {
+            **_ENVIRONMENT,
+            # On SQLite a burst of writers can end the scheduler.
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": postgres.create_database().replace("://", "+psycopg2://"),
+            "AIRFLOW__AUTOGLM__ROOT": f"file://{folder}/corpora",
+        }
         stack = cleanup.enter_context(AirflowStack(folder / "airflow", REPOSITORY / "dags", environment))
         stack.api.set_connection("mlflow_default", "mlflow", host=mlflow.uri)
         stack.api.set_connection("autoglm_state", "autoglm_state", **state_connection(state_url))
