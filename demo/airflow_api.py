@@ -147,7 +147,7 @@ class AirflowApi:
             elif answer.status_code < _SERVER_ERROR:
                 break
             else:
-                self._session.close()  # the server closes the connection after a 500; on the same one a try is reset
+                self._session.close()  # after a 500 the server closes the connection: another try on it would be reset
             time.sleep(attempt * 0.5)
         if not answer.ok:
             raise AirflowApiError(method, path, answer.status_code, answer.text[:1_000])

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-import requests
 from mlflow.tracking import MlflowClient
 
 from airflow_provider_autoglm.corpus.manifest import find_manifest
@@ -23,7 +22,7 @@ from airflow_provider_autoglm.state.checks import Check, read_checks, record_che
 from airflow_provider_autoglm.state.predictions import Feedback, Prediction, log_feedback, log_predictions
 from airflow_provider_autoglm.state.routes import Model, read_routes, write_routes
 from airflow_provider_autoglm.tracking.registry import Registry, model_digest
-from demo.airflow_api import FINISHED, AirflowApi, AirflowApiError
+from demo.airflow_api import FINISHED, AirflowApi
 from demo.docstrings import KEPT_FROM_THE_SITE, KNOWN_AREAS, sample_area
 from demo.pages import build_content
 from demo.site import SiteServer
@@ -294,11 +293,6 @@ class Pipeline:
         runs = self.api.run_ids(dag_id)
         return [run_id for run_id in runs if self.task_state(dag_id, run_id, "load_settings") == "success"]
 
-    def has_queued_run(self) -> bool:
-        """Whether a run of the dataset DAG that an event has started waits for the one before it."""
-        found = self.api.call("GET", f"dags/{self.dataset_dag}/dagRuns", params={"state": "queued"})
-        return any(run["run_type"] == "asset_triggered" for run in found["dag_runs"])
-
     def wait_for_sweep(self) -> str:
         """The end of a run of the dataset DAG that has not begun yet; its id."""
         known = self.api.run_ids(self.dataset_dag)
@@ -308,24 +302,10 @@ class Pipeline:
         return run_id
 
     def events(self, kind: str) -> list[dict[str, Any]]:
-        """What was told through ``autoglm://<pipeline>/<kind>``, oldest first.
-
-        Airflow 3.3 answers 500 while a run that one of them has started is queued, so it is asked until none is.
-        """
+        """What was told through ``autoglm://<pipeline>/<kind>``, oldest first."""
         params: dict[str, Any] = {"asset_id": self._asset(kind, self.api), "order_by": "timestamp", "limit": 100}
-        found: list[dict[str, Any]] = []
-
-        def is_told() -> bool:
-            try:
-                found[:] = self.api.call("GET", "assets/events", params=params)["asset_events"]
-            except AirflowApiError as error:
-                if error.status != requests.codes.server_error:
-                    raise
-                return False
-            return True
-
-        self.deployment.wait_until(f"the events of {kind}", is_told)
-        return [event["extra"] for event in found]
+        found = self.api.call("GET", "assets/events", params=params)
+        return [event["extra"] for event in found["asset_events"]]
 
     def send_event(self, kind: str, *, api: AirflowApi, **extra: Any) -> None:
         """Tell an asset's consumers from outside that there is something to look at; each client has its ``api``."""

@@ -227,21 +227,6 @@ def test_a_burst_of_events_is_one_check_a_key_and_each_is_answered_once(pipeline
     assert [event["version"] for event in pipeline.events("dataset")] == [1]
 
 
-def test_a_check_is_told_while_a_run_that_was_told_before_is_queued(pipeline: Pipeline) -> None:
-    """Airflow 3.3 lists no event of an asset as long as a run that one of them has started is queued."""
-    pipeline.set_variable(sources=[{"url": f"http://127.0.0.1:{free_port()}/"}])
-    running = pipeline.confirm()
-    pipeline.unpause(pipeline.watch_dag, pipeline.dataset_dag)
-    pipeline.wait_for_answer(running)  # and it goes on for minutes, since its site is away
-    pipeline.send_event("drift", api=pipeline.api)
-    pipeline.deployment.wait_until("a queued run", pipeline.has_queued_run)
-    pipeline.ask(KNOWN)
-    pipeline.ask(NEW)
-    run_id = pipeline.watch()
-    assert pipeline.has_queued_run()
-    assert pipeline.task_state(pipeline.watch_dag, run_id, "drift_check") == "success"
-
-
 def test_doubled_and_cleared_checks_are_one_check_a_run_and_one_event(pipeline: Pipeline) -> None:
     pipeline.ask(KNOWN)
     pipeline.ask(NEW)
