@@ -10,10 +10,12 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from airflow_provider_autoglm.state import Database
+from airflow_provider_autoglm.state.checks import Check, answer_check, record_check
 from airflow_provider_autoglm.state.events import Event, read_events, record_event
 from airflow_provider_autoglm.state.replicas import Replica, VersionStatus, report_replica
 from airflow_provider_autoglm.state.rollouts import (
@@ -239,6 +241,31 @@ def test_status_of_a_pipeline_that_only_gateways_know(autoglm: Autoglm, database
     assert done.status == 0
     for expected in ("  champion    none", "  challenger  none\n", "rollout: none yet", "events: none yet"):
         assert expected in done.out
+
+
+def test_status_tells_the_last_checks_and_what_is_owed(autoglm: Autoglm, database: Database, url_file: str) -> None:
+    with database.transaction() as connection:
+        report_replica(connection, Replica("news", "gw-1", 0))
+    assert "checks: none yet" in autoglm("status", "news", "--state-url-file", url_file).out
+
+    def record(run: str, **changes: Any) -> Check:
+        check = Check("news", "drift", run, "drifted", version="2", score=0.4321, **changes)
+        return record_check(database, check, lambda measured, _earlier, _now: measured)
+
+    record("first")
+    answered = record("second", is_confirmed=True, report={"learnable": True})
+    assert answer_check(database, answered, "dataset/1")
+    record("third", is_confirmed=True, report={"learnable": False})
+
+    lines = autoglm("status", "news", "--state-url-file", url_file).out.splitlines()
+
+    told = [line.partition("UTC  ")[2] for line in lines if "drifted" in line]
+    assert told == [
+        "drift     version 2: drifted, score 0.432",
+        "drift     version 2: drifted, score 0.432, confirmed, answered by dataset/1",
+        "drift     version 2: drifted, score 0.432, confirmed, learnable = false: no texts are kept, "
+        "owed: no dataset has answered it yet",
+    ]
 
 
 @pytest.mark.parametrize(
