@@ -39,7 +39,8 @@ def load_settings(pipeline: str) -> dict[str, Any]:
     """Read the settings and claim the confirmed checks that nobody has answered; skipped if there is nothing to do.
 
     A run that an event or the sweep has started makes a dataset only if a check is owed one. Returns what
-    ``load_settings`` returns; ``run`` names the ``reasons`` and the ``checks`` that were claimed.
+    :func:`airflow_provider_autoglm.operators.run.load_settings` returns; ``run`` names the ``reasons`` and the
+    ``checks`` that were claimed.
     """
     from airflow_provider_autoglm.operators.serving_state import state_of
     from airflow_provider_autoglm.state.checks import claim_checks
