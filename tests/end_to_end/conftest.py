@@ -16,7 +16,7 @@ from tests.end_to_end.serving import RETRAIN_DAG, ROLLOUT_DAG, Serving, serving_
 from tests.mlflow_server import ADMIN, ADMIN_PASSWORD, MlflowServer, running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def deployment(small_site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     home = tmp_path_factory.mktemp("deployment")
     variable = demo_variable(small_site.url, is_own_site=True)
@@ -43,13 +43,13 @@ def deployment(small_site: Site, tmp_path_factory: pytest.TempPathFactory) -> It
             yield made
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def first_run(deployment: Deployment) -> str:
     """The run that publishes dataset version 1."""
     return deployment.run()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def registry(deployment: Deployment) -> Iterator[MlflowClient]:
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("MLFLOW_TRACKING_USERNAME", ADMIN)
@@ -58,13 +58,13 @@ def registry(deployment: Deployment) -> Iterator[MlflowClient]:
         yield MlflowClient(tracking_uri=deployment.mlflow.uri)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def serving(deployment: Deployment, first_run: str, registry: MlflowClient) -> Iterator[Serving]:
     with serving_in(deployment, registry) as made:
         yield made
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def first_model(serving: Serving) -> str:
     """The run of the retrain DAG that an asset event from outside has started, its rollout at its end."""
     deployment = serving.deployment
