@@ -165,13 +165,15 @@ class TooManyRejectedError(AutoGLMError):
 class TooManyRemovedError(AutoGLMError):
     """More rows are duplicates than ``dedupe.max_removed_fraction`` allows. Fatal: check the source or raise it."""
 
-    def __init__(self, removed: int, rows: int, allowed: float) -> None:
+    def __init__(self, removed: int, rows: int, allowed: float, sample: Sequence[str]) -> None:
         self.removed = removed
         self.rows = rows
         self.allowed = allowed
+        self.sample = tuple(sample)
         super().__init__(
-            f"dedupe would remove {removed} of {rows} rows, more than dedupe.max_removed_fraction = {allowed:g}; "
-            "check the source for boilerplate, then raise the limit if this is right"
+            f"dedupe would remove {removed} of {rows} rows, more than dedupe.max_removed_fraction = {allowed:g}, "
+            f"the least similar ones first: {', '.join(sample)}; compare these documents, check the source for "
+            "boilerplate, then raise the limit if this is right"
         )
 
 

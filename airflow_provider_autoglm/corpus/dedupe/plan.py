@@ -3,141 +3,263 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from airflow_provider_autoglm.corpus.dedupe.anchoring import KEPT, Anchoring, anchor, find_candidates
-from airflow_provider_autoglm.corpus.dedupe.catalogue import Catalogue, catalogue_of, is_document
+from airflow_provider_autoglm.corpus.dedupe.candidates import (
+    band_column,
+    fingerprints_of,
+    has_candidate,
+    is_candidate,
+)
+from airflow_provider_autoglm.corpus.dedupe.clusters import Clusters, find_clusters
 from airflow_provider_autoglm.corpus.dedupe.neighbours import hamming_distances
-from airflow_provider_autoglm.corpus.dedupe.shingles import Shingles, ShinglesOnDisk
+from airflow_provider_autoglm.corpus.dedupe.prints import BAND_COLUMNS, FACTS, Prints, is_document
+from airflow_provider_autoglm.corpus.dedupe.shingles import ShinglesOnDisk
+from airflow_provider_autoglm.corpus.dedupe.store import NOTHING_STORED, DocumentStore, sketches_of
+from airflow_provider_autoglm.corpus.dedupe.verify import KEPT, Problem
 from airflow_provider_autoglm.corpus.store import Corpus
 from airflow_provider_autoglm.settings.dedupe import DedupeSettings
 
 log = logging.getLogger(__name__)
 
-_Value = TypeVar("_Value", bound=np.generic)
+_STORED = -1
+_SAMPLE = 5
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What becomes of the documents that have a candidate, in ascending order of their numbers ``document``.
+
+    ``kept_id`` is the ``doc_id`` that is kept instead of theirs, or null; ``hamming``, ``jaccard`` and ``is_exact`` say
+    how the two compare. ``cluster_id`` names the cluster.
+    """
+
+    document: NDArray[np.int64]
+    doc_id: pa.Array
+    kept_id: pa.Array
+    hamming: NDArray[np.uint8]
+    jaccard: NDArray[np.float32]
+    is_exact: NDArray[np.bool_]
+    cluster_id: pa.Array
 
 
 @dataclass(frozen=True)
 class Plan:
-    """For each document, by its number in the catalogue, what becomes of it.
+    """The fingerprint of every document by its number, and what becomes of those that are compared; others stay."""
 
-    ``kept_by`` is the document that is kept instead, or ``KEPT``; ``hamming``, ``jaccard`` and ``is_exact`` say how
-    the two compare. ``cluster`` is the document that names the cluster.
-    """
-
-    doc_id: pa.Array
-    fingerprint: NDArray[np.uint64]
-    kept_by: NDArray[np.int64]
-    hamming: NDArray[np.uint8]
-    jaccard: NDArray[np.float32]
-    is_exact: NDArray[np.bool_]
-    cluster: NDArray[np.int64]
+    fingerprints: NDArray[np.uint64]
+    compared: Compared
     metrics: dict[str, float]
 
     @property
     def removed(self) -> int:
         """How many documents go."""
-        return int((self.kept_by != KEPT).sum())
+        return len(self.compared.kept_id) - int(self.compared.kept_id.null_count)
+
+    def sample(self) -> list[str]:
+        """Some of the documents that would go, with what each would go for: the least similar ones first."""
+        gone = np.flatnonzero(self.compared.kept_id.is_valid().to_numpy(zero_copy_only=False))
+        least = gone[np.argsort(self.compared.jaccard[gone], kind="stable")][:_SAMPLE]
+        columns = (self.compared.doc_id, self.compared.kept_id)
+        ids = zip(*(column.take(least).to_pylist() for column in columns), strict=True)
+        return [f"{one} for {other}" for one, other in ids]
 
 
-def plan_removal(sources: Sequence[Corpus], settings: DedupeSettings) -> Plan:
-    """Read ``sources`` twice at most and decide; the same documents in another order give the same decision.
+@dataclass(frozen=True)
+class _Heap:
+    """All documents that are compared, in keep order: those labelled by people, those of the store, the others.
 
-    :raises MissingColumnsError: if a corpus lacks ``doc_id`` or ``text``.
+    ``facts`` are their prints; ``number`` is that of the document, or ``_STORED``; ``place`` its row of the store, or
+    -1; ``first`` is the first one with the same text.
     """
-    catalogue = catalogue_of(sources)
-    order = catalogue.keep_order()
-    first = _first_with_same_text(catalogue.text_hash[order])
-    distinct = np.flatnonzero(first == np.arange(order.size))
-    documents = order[distinct]
-    candidates = find_candidates(catalogue.fingerprint[documents], settings.max_hamming)
-    log.info("dedupe: %d candidate pairs among %d distinct texts", candidates.pairs, documents.size)
-    shingles = _read_shingles(sources, catalogue.size, documents, candidates.has_any())
-    anchoring = anchor(candidates, shingles, settings.min_jaccard)
-    return _assemble(catalogue, order, np.searchsorted(distinct, first), documents, anchoring, candidates.pairs)
+
+    facts: pa.Table
+    number: NDArray[np.int64]
+    place: NDArray[np.int64]
+    first: NDArray[np.int64]
+
+    @property
+    def distinct(self) -> NDArray[np.int64]:
+        """The first document of each text."""
+        return np.flatnonzero(self.first == np.arange(self.first.size))
 
 
-def _first_with_same_text(text_hash: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """For each place in keep order, the first place with the same text."""
-    by_text = np.lexsort((text_hash[:, 1], text_hash[:, 0]))
-    ordered = text_hash[by_text]
-    is_new = np.ones(by_text.size, np.bool_)
-    is_new[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
-    first = np.empty_like(by_text)
-    first[by_text] = by_text[np.flatnonzero(is_new)[np.cumsum(is_new) - 1]]
-    return first
-
-
-def _read_shingles(
-    sources: Sequence[Corpus], rows: int, documents: NDArray[np.int64], is_wanted: NDArray[np.bool_]
-) -> Shingles:
-    """The sets of the wanted ones of ``documents``, numbered as there; shards without any are not read."""
-    place = np.full(rows, -1, np.int64)
-    place[documents[is_wanted]] = np.flatnonzero(is_wanted)
-    shingles = ShinglesOnDisk(documents.size)
-    seen = 0
-    for corpus in sources:
-        for table in corpus.iter_tables(["doc_id", "text"]) if is_wanted.any() else ():
-            texts = table.filter(is_document(table))["text"]
-            places = place[seen : seen + len(texts)]
-            seen += len(texts)
-            wanted = np.flatnonzero(places >= 0)
-            shingles.add(places[wanted], texts.take(pa.array(wanted)).to_pylist())
-    return shingles.read()
-
-
-def _assemble(
-    catalogue: Catalogue,
-    order: NDArray[np.int64],
-    text: NDArray[np.int64],
-    documents: NDArray[np.int64],
-    anchoring: Anchoring,
-    candidates: int,
+def plan_removal(
+    sources: Sequence[Corpus],
+    prints: Prints,
+    settings: DedupeSettings,
+    *,
+    store: DocumentStore | None = None,
+    published: Corpus | None = None,
+    is_compared: NDArray[np.bool_] | None = None,
 ) -> Plan:
-    """Carry the decision on distinct texts over to all documents; ``text`` numbers the text of each place."""
-    is_exact = documents[text] != order
-    is_text_kept = anchoring.kept_by[text] == KEPT
-    # A copy of a text that goes itself goes for the same kept document: kept_id always names one that is kept.
-    instead = np.where(is_text_kept, documents[text], documents[anchoring.kept_by[text]])
-    kept_by = np.where(is_exact | ~is_text_kept, instead, KEPT)
-    hamming = hamming_distances(catalogue.fingerprint, documents[text], instead)
-    jaccard = np.where(is_text_kept, 1.0, anchoring.jaccard[text])
-    component = anchoring.component[text]
-    sizes = np.bincount(component, minlength=1)
-    return Plan(
-        doc_id=catalogue.doc_id,
-        fingerprint=catalogue.fingerprint,
-        kept_by=_by_document(kept_by, order),
-        hamming=_by_document(hamming, order),
-        jaccard=_by_document(jaccard.astype(np.float32), order),
-        is_exact=_by_document(is_exact & is_text_kept, order),
-        cluster=_by_document(_smallest_doc_id(catalogue.rank_of_doc_id()[order], component, order), order),
-        metrics={
-            "candidates": candidates,
-            "verified_pairs": anchoring.verified_pairs,
-            "clusters": int((sizes > 1).sum()),
-        },
+    """Decide what goes; the same documents in another order give the same decision.
+
+    ``is_compared`` is what :func:`candidates.has_candidate` finds, when that was searched before. Documents of the
+    ``store`` stay; with ``published`` only those count that this dataset version holds.
+    """
+    started = time.monotonic()
+    fingerprints = fingerprints_of(prints)
+    if is_compared is None:
+        is_compared = has_candidate(prints, fingerprints, settings)
+    stored = NOTHING_STORED
+    if store is not None and store.earlier:
+        keys = [band_column(prints, name) for name in (BAND_COLUMNS if settings.method != "simhash" else ())]
+        stored = store.candidates(fingerprints, keys, settings, published)
+        is_compared = is_compared | is_candidate(fingerprints, keys, stored, settings)
+    searched = time.monotonic()
+    log.info(
+        "dedupe: %d of %d documents have a candidate (%s, similarity %g: Hamming distance <= %d), %d of earlier runs",
+        int(is_compared.sum()),
+        fingerprints.size,
+        settings.method,
+        settings.similarity,
+        settings.max_hamming,
+        stored.num_rows,
+    )
+    heap = _heap(_facts(prints, is_compared), np.flatnonzero(is_compared), stored)
+    clusters = find_clusters(_problem(heap, settings), _shingles(sources, heap, stored))
+    compared = _compared(heap, clusters, stored)
+    metrics = {
+        "candidates": clusters.candidates,
+        "verified_pairs": clusters.verified,
+        "clusters": _shared(compared.cluster_id),
+        "seconds/search": round(searched - started, 3),
+        "seconds/verify": round(time.monotonic() - searched, 3),
+    }
+    return Plan(fingerprints, compared, metrics)
+
+
+def _facts(prints: Prints, is_compared: NDArray[np.bool_]) -> pa.Table:
+    """The prints of the documents that are compared."""
+    tables = [FACTS.empty_table()]
+    seen = 0
+    for table in prints.iter_tables():
+        tables.append(table.filter(pa.array(is_compared[seen : seen + table.num_rows])))
+        seen += table.num_rows
+    return pa.concat_tables(tables, promote_options="default").combine_chunks()
+
+
+def _heap(batch: pa.Table, numbers: NDArray[np.int64], stored: pa.Table) -> _Heap:
+    facts = pa.concat_tables([batch, stored.select([n for n in stored.column_names if n in batch.column_names])],
+                             promote_options="default").combine_chunks()  # fmt: skip
+    is_stored = np.arange(facts.num_rows) >= batch.num_rows
+    is_labelled = facts["is_labelled"].to_numpy() & ~is_stored
+    is_known = pc.is_in(facts["doc_id"], stored["doc_id"]).to_numpy()
+    rank = facts["rank"].to_numpy()  # NaN for a null, which is sorted behind all numbers
+    order = np.lexsort((_rank_of(facts["doc_id"].combine_chunks()), -rank, ~is_known, ~is_stored, ~is_labelled))
+    facts = facts.take(order)
+    number = np.concatenate((numbers, np.full(stored.num_rows, _STORED)))[order]
+    place = np.concatenate((np.full(batch.num_rows, _STORED), np.arange(stored.num_rows)))[order]
+    return _Heap(facts, number, place, _first_with_same_text(facts["text_hash"]))
+
+
+def _first_with_same_text(text_hash: pa.ChunkedArray) -> NDArray[np.int64]:
+    """For each place, the first place with the same text."""
+    codes = text_hash.combine_chunks().dictionary_encode().indices.to_numpy()
+    _, first = np.unique(codes, return_index=True)
+    places: NDArray[np.int64] = first[codes].astype(np.int64)
+    return places
+
+
+def _problem(heap: _Heap, settings: DedupeSettings) -> Problem:
+    distinct = heap.distinct
+    facts = heap.facts.take(distinct)
+    bands = [facts[name].to_numpy() for name in BAND_COLUMNS if settings.method != "simhash"]
+    stored = np.flatnonzero(heap.number[distinct] == _STORED)
+    return Problem(
+        fingerprints=facts["simhash"].to_numpy(),
+        band_keys=np.ascontiguousarray(np.array(bands, np.uint32).reshape(len(bands), distinct.size).T),
+        max_hamming=settings.max_hamming if settings.method != "minhash" else -1,
+        min_jaccard=settings.min_jaccard,
+        first_stored=int(stored[0]) if stored.size else 0,
+        end_stored=int(stored[-1]) + 1 if stored.size else 0,
     )
 
 
-def _smallest_doc_id(
-    rank: NDArray[np.int64], component: NDArray[np.int64], order: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    """For each place, the document of its component whose ``doc_id`` is the smallest."""
-    smallest = np.full(rank.size, rank.size, np.int64)
-    np.minimum.at(smallest, component, rank)
-    document_of_rank = np.empty_like(order)
-    document_of_rank[rank] = order
-    return document_of_rank[smallest[component]]
+def _shingles(sources: Sequence[Corpus], heap: _Heap, stored: pa.Table) -> ShinglesOnDisk:
+    """The sets of the first document of each text, read from the corpus or taken from the store."""
+    distinct = heap.distinct
+    number, place = heap.number[distinct], heap.place[distinct]
+    shingles = ShinglesOnDisk(distinct.size)
+    of_store = np.flatnonzero(number == _STORED)
+    rows = stored.take(place[of_store])
+    shingles.add(of_store, sketches_of(rows), rows["set_size"].to_numpy())
+    of_corpus = np.flatnonzero(number != _STORED)
+    by_number = of_corpus[np.argsort(number[of_corpus])]
+    shingles.add_texts(_texts(sources, number[by_number], by_number))
+    return shingles
 
 
-def _by_document(values: NDArray[_Value], order: NDArray[np.int64]) -> NDArray[_Value]:
-    ordered = np.empty_like(values)
-    ordered[order] = values
-    return ordered
+def _texts(
+    sources: Sequence[Corpus], numbers: NDArray[np.int64], targets: NDArray[np.int64]
+) -> Iterator[tuple[NDArray[np.int64], list[str]]]:
+    """The texts of the documents ``numbers``, ascending, a page at a time with the ``targets`` they belong to."""
+    seen = 0
+    for corpus in sources if numbers.size else ():
+        for table in corpus.iter_tables(["doc_id", "text"]):
+            texts = table.filter(is_document(table))["text"]
+            first, end = np.searchsorted(numbers, (seen, seen + len(texts)))
+            wanted = texts.take(pa.array(numbers[first:end] - seen))
+            seen += len(texts)
+            yield targets[first:end], wanted.to_pylist()
+
+
+def _compared(heap: _Heap, clusters: Clusters, stored: pa.Table) -> Compared:
+    """Carry the decision on distinct texts over to all documents that are compared."""
+    distinct = heap.distinct
+    text = np.searchsorted(distinct, heap.first)
+    is_text_kept = clusters.kept_by[text] == KEPT
+    # A copy of a text that goes itself goes for the same kept document: kept_id always names one that is kept.
+    instead = distinct[np.where(is_text_kept, text, clusters.kept_by[text])]
+    is_known = pc.is_in(heap.facts["doc_id"], stored["doc_id"]).to_numpy()
+    goes = (instead != np.arange(instead.size)) & ~is_known
+    fingerprints = heap.facts["simhash"].to_numpy()
+    hamming = hamming_distances(fingerprints, np.arange(instead.size), fingerprints, instead)
+    jaccard = np.where(is_text_kept, 1.0, clusters.jaccard[text]).astype(np.float32)
+    kept_id = heap.facts["doc_id"].take(pa.array(instead, mask=~goes))
+    cluster_id = _cluster_ids(heap, clusters.component[text], stored)
+    documents = np.flatnonzero(heap.number != _STORED)
+    documents = documents[np.argsort(heap.number[documents])]
+    return Compared(
+        document=heap.number[documents],
+        doc_id=heap.facts["doc_id"].take(documents).combine_chunks(),
+        kept_id=kept_id.take(documents).combine_chunks(),
+        hamming=hamming[documents],
+        jaccard=jaccard[documents],
+        is_exact=(goes & is_text_kept)[documents],
+        cluster_id=cluster_id.take(documents),
+    )
+
+
+def _cluster_ids(heap: _Heap, component: NDArray[np.int64], stored: pa.Table) -> pa.Array:
+    """For each document the name of its cluster: of one that the store has, else the smallest ``doc_id``."""
+    is_stored = heap.number == _STORED
+    of_store = stored["cluster_id"].combine_chunks().take(pa.array(heap.place, mask=~is_stored))
+    names = pc.coalesce(of_store, heap.facts["doc_id"].combine_chunks())
+    order = np.lexsort((_rank_of(names), ~is_stored, component))
+    _, first = np.unique(component[order], return_index=True)
+    return names.take(order[first[np.unique(component, return_inverse=True)[1]]])
+
+
+def _shared(cluster_id: pa.Array) -> int:
+    """Clusters of two documents or more."""
+    return int(pc.sum(pc.greater(pc.value_counts(cluster_id).field("counts"), 1)).as_py() or 0)
+
+
+def _rank_of(strings: pa.Array) -> NDArray[np.int64]:
+    """The place of each string in ascending order; equal strings have the same."""
+    order = pc.array_sort_indices(strings).to_numpy()
+    ordered = strings.take(order)
+    is_new = np.ones(len(strings), np.int64)
+    is_new[1:] = pc.not_equal(ordered[1:], ordered[:-1]).to_numpy(zero_copy_only=False)
+    ranks = np.empty_like(is_new)
+    ranks[order] = np.cumsum(is_new)
+    return ranks

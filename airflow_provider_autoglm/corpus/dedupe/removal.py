@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from airflow_provider_autoglm.corpus.manifest import Counters
+from airflow_provider_autoglm.corpus.manifest import Input
 from airflow_provider_autoglm.corpus.result import ProgressCallback, StageResult
-from airflow_provider_autoglm.corpus.schema import set_column
 from airflow_provider_autoglm.corpus.stage import Provenance, StageAttempt
 from airflow_provider_autoglm.corpus.storage import Storage
-from airflow_provider_autoglm.corpus.store import Corpus, StoredShard, open_sources
+from airflow_provider_autoglm.corpus.store import Corpus, open_sources
 from airflow_provider_autoglm.exceptions import TooManyRemovedError
 from airflow_provider_autoglm.settings.dedupe import DedupeSettings
 
 if TYPE_CHECKING:
-    from airflow_provider_autoglm.corpus.dedupe.plan import Plan
+    from airflow_provider_autoglm.corpus.dedupe.prints import Prints
+    from airflow_provider_autoglm.corpus.dedupe.store import DocumentStore
 
 STAGE = "dedupe"
 
@@ -31,6 +31,9 @@ def deduplicate(
     destination: str,
     settings: DedupeSettings,
     *,
+    state_uri: str | None = None,
+    as_of: datetime | None = None,
+    published: str | None = None,
     storage: Storage | None = None,
     progress: ProgressCallback | None = None,
     provenance: Provenance | None = None,
@@ -40,92 +43,107 @@ def deduplicate(
     A document goes only for one that is kept and that it is similar to; removed rows lie under ``removed/`` with
     ``kept_id``, ``hamming``, ``jaccard`` and ``reason``. Rows without ``doc_id`` or ``text`` are rejected.
 
-    :raises MissingColumnsError: if a corpus lacks ``doc_id`` or ``text``.
+    With ``state_uri`` (and ``settings.across_runs``) documents are compared with those that earlier runs kept too, and
+    what this run keeps is stored there: as of ``as_of``, so that a run never sees a later one. ``published`` is the
+    dataset version that the stored documents must be in to count.
+
+    :raises MissingColumnsError: if a corpus lacks ``doc_id``, ``text`` or a column that ``settings.keep`` needs.
+    :raises SettingsError: if ``settings.keep_column`` is neither a number nor a time.
     :raises TooManyRemovedError: if more than ``settings.max_removed_fraction`` of the rows would go.
     """
     # The compiled kernels behind this are loaded when there is work, after compile_cache has been set up.
-    from airflow_provider_autoglm.corpus.dedupe.plan import plan_removal
+    from airflow_provider_autoglm.corpus.dedupe.prints import ScratchPrints, iter_prints, prints_schema
 
-    sources = open_sources(source, storage=storage)
-    rows = sum(corpus.rows for corpus in sources)
-    attempt = StageAttempt(
-        STAGE,
-        [corpus.as_input() for corpus in sources],
+    removal = Removal.begin(
+        source,
         destination,
-        settings.model_dump(mode="json"),
-        rows_total=rows,
+        settings,
+        state_uri=state_uri,
+        as_of=as_of,
+        published=published,
         storage=storage,
         progress=progress,
         provenance=provenance,
     )
-    if attempt.committed is not None:
-        return attempt.reused_result()
-    plan = plan_removal(sources, settings)
-    if plan.removed > settings.max_removed_fraction * rows:
-        raise TooManyRemovedError(plan.removed, rows, settings.max_removed_fraction)
-    documents_before = 0
-    shards = [(corpus, stored) for corpus in sources for stored in corpus.shards]
-    for number, (corpus, stored) in enumerate(shards):
-        documents_before += _write_shard(attempt, number, corpus, stored, plan, documents_before)
-        attempt.report()
-    return attempt.commit(metrics=plan.metrics)
+    if removal.attempt.committed is not None:
+        return removal.attempt.reused_result()
+    started = time.monotonic()
+    prints = ScratchPrints(iter_prints(removal.sources, settings), prints_schema(settings))
+    return removal.finish(prints, metrics={"seconds/fingerprint": round(time.monotonic() - started, 3)})
 
 
-def _write_shard(
-    attempt: StageAttempt, number: int, corpus: Corpus, stored: StoredShard, plan: Plan, documents_before: int
-) -> int:
-    """Send the rows of one input shard where they belong; returns how many of them are documents."""
-    from airflow_provider_autoglm.corpus.dedupe.catalogue import is_document
+@dataclass(frozen=True)
+class Removal:
+    """A de-duplication that is under way: what it reads, compares with and writes."""
 
-    writers = {prefix: attempt.writer(f"{prefix}{number:05d}-") for prefix in ("", "rejected/", "removed/")}
-    reasons: Counter[str] = Counter()
-    documents = 0
-    for table in corpus.shard_tables(stored):
-        is_accepted = is_document(table)
-        rejected = table.filter(pc.invert(is_accepted))
-        accepted = table.filter(is_accepted)
-        first = documents_before + documents
-        kept, removed = _separate(accepted, plan, np.arange(first, first + accepted.num_rows))
-        documents += accepted.num_rows
-        writers[""].write(kept)
-        writers["removed/"].write(_with_stage(removed))
-        writers["rejected/"].write(_with_stage(set_column(rejected, "reason", _repeat("missing_text", rejected))))
-        reasons.update({"rejected/missing_text": rejected.num_rows} if rejected.num_rows else {})
-        reasons.update(f"removed/{reason}" for reason in removed["reason"].to_pylist())
-    written: dict[str, int] = {}
-    for prefix, writer in writers.items():
-        writer.end_shard()
-        attempt.adopt(prefix, writer.shards)
-        written[prefix] = sum(shard.rows for shard in writer.shards)
-    counters = Counters(
-        rows_in=stored.shard.rows, rows_out=written[""], rejected=written["rejected/"], removed=written["removed/"]
-    )
-    attempt.adopt_counts(counters, reasons)
-    return documents
+    sources: tuple[Corpus, ...]
+    settings: DedupeSettings
+    attempt: StageAttempt
+    store: DocumentStore | None
+    published: Corpus | None
 
+    @classmethod
+    def begin(
+        cls,
+        source: str | Sequence[str],
+        destination: str,
+        settings: DedupeSettings,
+        *,
+        state_uri: str | None,
+        as_of: datetime | None,
+        published: str | None,
+        storage: Storage | None,
+        progress: ProgressCallback | None,
+        provenance: Provenance | None,
+        further_inputs: Sequence[Input] = (),
+    ) -> Removal:
+        """Open everything; see :func:`deduplicate`. ``attempt.committed`` says that there is nothing left to do."""
+        from airflow_provider_autoglm.corpus.dedupe.store import DocumentStore
 
-def _separate(table: pa.Table, plan: Plan, documents: NDArray[np.int64]) -> tuple[pa.Table, pa.Table]:
-    """The rows that stay, and those that go with what is known of them."""
-    kept_by = plan.kept_by[documents]
-    table = set_column(table, "simhash", pa.array(plan.fingerprint[documents]))
-    table = set_column(table, "cluster_id", _doc_ids(plan, plan.cluster[documents]))
-    is_kept = kept_by < 0
-    gone = documents[~is_kept]
-    removed = table.filter(pa.array(~is_kept))
-    removed = set_column(removed, "kept_id", _doc_ids(plan, kept_by[~is_kept]))
-    removed = set_column(removed, "hamming", pa.array(plan.hamming[gone]))
-    removed = set_column(removed, "jaccard", pa.array(plan.jaccard[gone]))
-    reason = np.where(plan.is_exact[gone], "exact_duplicate", "near_duplicate")
-    return table.filter(pa.array(is_kept)), set_column(removed, "reason", pa.array(reason.tolist(), pa.string()))
+        sources = open_sources(source, storage=storage)
+        inputs = [corpus.as_input() for corpus in sources]
+        store = version = None
+        if state_uri is not None and settings.across_runs:
+            store = DocumentStore.open(state_uri, destination, settings, as_of=as_of, storage=storage)
+            inputs.append(store.as_input())
+            if published is not None:
+                version = Corpus.open(published, storage=storage, verify=False)
+                inputs.append(version.as_input())
+        attempt = StageAttempt(
+            STAGE,
+            [*inputs, *further_inputs],
+            destination,
+            settings.model_dump(mode="json"),
+            rows_total=sum(corpus.rows for corpus in sources),
+            storage=storage,
+            progress=progress,
+            provenance=provenance,
+        )
+        return cls(sources, settings, attempt, store, version)
 
+    def finish(
+        self, prints: Prints, *, metrics: Mapping[str, float], is_compared: NDArray[np.bool_] | None = None
+    ) -> StageResult:
+        """Decide and write. The store is written before the corpus is committed, so that a retry misses neither."""
+        from airflow_provider_autoglm.corpus.dedupe.output import write_rows
+        from airflow_provider_autoglm.corpus.dedupe.plan import plan_removal
 
-def _doc_ids(plan: Plan, documents: NDArray[np.int64]) -> pa.Array:
-    return plan.doc_id.take(pa.array(documents)).cast(pa.string())
-
-
-def _with_stage(table: pa.Table) -> pa.Table:
-    return set_column(table, "stage", _repeat(STAGE, table))
-
-
-def _repeat(value: str, table: pa.Table) -> pa.Array:
-    return pa.array([value] * table.num_rows, pa.string())
+        plan = plan_removal(
+            self.sources, prints, self.settings, store=self.store, published=self.published, is_compared=is_compared
+        )
+        rows = sum(corpus.rows for corpus in self.sources)
+        if plan.removed > self.settings.max_removed_fraction * rows:
+            raise TooManyRemovedError(plan.removed, rows, self.settings.max_removed_fraction, plan.sample())
+        started = time.monotonic()
+        part = None if self.store is None else self.store.begin_part(self.attempt)
+        write_rows(self.attempt, self.sources, plan, prints, part)
+        if part is not None:
+            part.commit()
+        return self.attempt.commit(
+            metrics={
+                **metrics,
+                **plan.metrics,
+                "removed_fraction": plan.removed / max(rows, 1),
+                "seconds/write": round(time.monotonic() - started, 3),
+            }
+        )

@@ -1,85 +1,125 @@
-"""Sets of 4-grams of documents, hashed and sorted, kept on disk while a corpus is compared."""
+"""Sets of 4-grams of documents, hashed and sorted, kept on disk while documents are compared."""
 
 from __future__ import annotations
 
+import mmap
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from airflow_provider_autoglm.corpus.dedupe.compile_cache import kernel
-from airflow_provider_autoglm.corpus.dedupe.tokens import CHARACTERS_OF_A_WINDOW, tokenise
+from airflow_provider_autoglm.corpus.dedupe.threads import in_threads
+from airflow_provider_autoglm.corpus.dedupe.tokens import CHARACTERS_OF_A_WINDOW, batches_of, tokenise
 
-_TEXTS_OF_A_BATCH = 128
+# Odd numbers: a window is hashed as a polynomial of its characters, then mixed (finaliser of MurmurHash3, Appleby).
+_FACTOR = 0x9E3779B97F4A7C15
+_MIX = 0xFF51AFD7ED558CCD
+
+
+class Shingles(NamedTuple):
+    """The set of document ``n`` is ``values[starts[n]:ends[n]]``, ascending; a text without words has an empty one.
+
+    ``sizes[n]`` is larger than that when only the smallest values are known.
+    """
+
+    values: NDArray[np.uint32]
+    starts: NDArray[np.int64]
+    ends: NDArray[np.int64]
+    sizes: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Shingles:
-    """The set of document ``n`` is ``values[starts[n]:ends[n]]``, ascending; a text without words has an empty one."""
+class TextSets:
+    """The sets of some texts one after the other; that of text ``i`` is ``values[bounds[i]:bounds[i + 1]]``."""
 
-    values: NDArray[np.uint64]
-    starts: NDArray[np.int64]
-    ends: NDArray[np.int64]
+    values: NDArray[np.uint32]
+    bounds: NDArray[np.int64]
+
+
+def sets_of(texts: Sequence[str]) -> TextSets:
+    """The distinct windows of each text as 32 bits each; a text shorter than a window is one window."""
+    tokens = tokenise(texts)
+    return TextSets(*_sets(tokens.codes, tokens.bounds))
 
 
 class ShinglesOnDisk:
-    """Collects the sets of some of ``documents`` documents in a temporary file, so that memory holds one batch."""
+    """Collects the sets of ``documents`` documents in a temporary file, so that memory holds what is looked at."""
 
     def __init__(self, documents: int) -> None:
         self._file = tempfile.TemporaryFile(prefix="autoglm-shingles-")  # noqa: SIM115 - goes with this object
         self._size = 0
         self._starts = np.zeros(documents, np.int64)
         self._ends = np.zeros(documents, np.int64)
+        self._sizes = np.zeros(documents, np.int64)
+        self._pages: mmap.mmap | None = None
 
-    def add(self, documents: Sequence[int] | NDArray[np.int64], texts: Sequence[str]) -> None:
-        """Store the sets of ``texts``, which belong to the document numbers ``documents``."""
-        for start in range(0, len(texts), _TEXTS_OF_A_BATCH):
-            tokens = tokenise(texts[start : start + _TEXTS_OF_A_BATCH])
-            values, bounds = _sets(tokens.codes, tokens.bounds)
-            self._file.write(values.tobytes())
-            batch = documents[start : start + _TEXTS_OF_A_BATCH]
-            self._starts[batch] = self._size + bounds[:-1]
-            self._ends[batch] = self._size + bounds[1:]
-            self._size += values.size
+    def add_texts(self, pages: Iterable[tuple[NDArray[np.int64], Sequence[str]]]) -> None:
+        """Store the sets of texts; each page is the numbers of some documents and their texts."""
+
+        def sets_of_page(
+            page: tuple[NDArray[np.int64], Sequence[str]],
+        ) -> tuple[NDArray[np.int64], list[TextSets]]:
+            return page[0], [sets_of(batch) for batch in batches_of(page[1])]
+
+        for documents, batches in in_threads(sets_of_page, pages):
+            done = 0
+            for sets in batches:
+                count = sets.bounds.size - 1
+                self.add(documents[done : done + count], sets, np.diff(sets.bounds))
+                done += count
+
+    def add(self, documents: NDArray[np.int64], sets: TextSets, sizes: NDArray[np.int64]) -> None:
+        """Store sets, or the smallest values of sets that have ``sizes`` values."""
+        self._file.write(sets.values.tobytes())
+        self._starts[documents] = self._size + sets.bounds[:-1]
+        self._ends[documents] = self._size + sets.bounds[1:]
+        self._sizes[documents] = sizes
+        self._size += sets.values.size
 
     def read(self) -> Shingles:
         """All that was added; the values stay on disk and are paged in where they are looked at."""
         self._file.flush()
         if self._size == 0:
-            return Shingles(np.empty(0, np.uint64), self._starts, self._ends)
-        values = np.memmap(self._file, np.uint64, mode="r")
-        return Shingles(np.asarray(values), self._starts, self._ends)
+            return Shingles(np.empty(0, np.uint32), self._starts, self._ends, self._sizes)
+        self._pages = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
+        return Shingles(np.frombuffer(self._pages, np.uint32), self._starts, self._ends, self._sizes)
+
+    def forget_pages(self) -> None:
+        """Give back the memory of what was looked at; it is paged in again when needed."""
+        if self._pages is not None and hasattr(self._pages, "madvise"):
+            self._pages.madvise(mmap.MADV_DONTNEED)
 
 
 @kernel
-def _mixed(value: np.uint64) -> np.uint64:
-    """A bijection that spreads 64 bits (finaliser of SplitMix64, Steele et al. 2014)."""
-    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return value ^ (value >> np.uint64(31))
+def window_hash(codes: NDArray[np.uint32], start: int, end: int) -> np.uint32:
+    """32 bits of the characters ``start`` to ``end``, four at most; the number of them counts."""
+    value = np.uint64(end - start)
+    for position in range(start, end):
+        value = (value + np.uint64(codes[position])) * np.uint64(_FACTOR)
+    value ^= value >> np.uint64(33)
+    return np.uint32((value * np.uint64(_MIX)) >> np.uint64(32))
 
 
 @kernel
-def _sets(codes: NDArray[np.uint32], bounds: NDArray[np.int64]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
-    """The distinct windows of each text, hashed; a text shorter than a window is one window."""
-    values = np.empty(codes.size, np.uint64)
+def _sets(codes: NDArray[np.uint32], bounds: NDArray[np.int64]) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+    values = np.empty(codes.size, np.uint32)
     set_bounds = np.zeros(bounds.size, np.int64)
     size = 0
     for text in range(bounds.size - 1):
         start, end = bounds[text], bounds[text + 1]
         windows = max(end - start - CHARACTERS_OF_A_WINDOW + 1, min(end - start, 1))
-        hashed = np.empty(windows, np.uint64)
+        hashed = np.empty(windows, np.uint32)
         for window in range(windows):
-            value = np.uint64(0)
-            for position in range(start + window, min(start + window + CHARACTERS_OF_A_WINDOW, end)):
-                value = _mixed(value ^ np.uint64(codes[position] + 1))
-            hashed[window] = value
+            first = start + window
+            hashed[window] = window_hash(codes, first, min(first + CHARACTERS_OF_A_WINDOW, end))
         hashed.sort()
         for window in range(windows):
             if window == 0 or hashed[window] != hashed[window - 1]:
                 values[size] = hashed[window]
                 size += 1
         set_bounds[text + 1] = size
-    return values[:size], set_bounds
+    return values[:size].copy(), set_bounds

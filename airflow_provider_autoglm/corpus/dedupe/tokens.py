@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,8 @@ WORD_CHARACTERS = re.compile(r"[\w\u4e00-\u9fcc]+")
 """As the package ``simhash`` 2.1.2 has it."""
 
 CHARACTERS_OF_A_WINDOW = 4
+_CHARACTERS_OF_A_BATCH = 131_072
+"""What the kernels hold of a batch fits into the cache of a core then."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,18 @@ class Tokens:
 
     codes: NDArray[np.uint32]
     bounds: NDArray[np.int64]
+
+
+def batches_of(texts: Sequence[str]) -> Iterator[Sequence[str]]:
+    """``texts`` in order, in runs of few characters; a longer text is a batch of its own."""
+    start = characters = 0
+    for number, text in enumerate(texts):
+        if number > start and characters + len(text) > _CHARACTERS_OF_A_BATCH:
+            yield texts[start:number]
+            start, characters = number, 0
+        characters += len(text)
+    if start < len(texts):
+        yield texts[start:]
 
 
 def tokenise(texts: Sequence[str]) -> Tokens:

@@ -133,7 +133,7 @@ def test_of_a_chain_only_what_is_similar_to_a_kept_document_goes(tmp_path: Path)
     a, b, c = (str(row["text"]).replace(".", "") for row in rows)
     threshold = (min(_jaccard(a, b), _jaccard(b, c)) + _jaccard(a, c)) / 2
     assert _jaccard(a, c) < threshold < min(_jaccard(a, b), _jaccard(b, c))
-    settings = DedupeSettings(max_hamming=16, min_jaccard=threshold, max_removed_fraction=1)
+    settings = DedupeSettings(similarity=0.75, min_jaccard=threshold, max_removed_fraction=1)
     assert max(Simhash(a).distance(Simhash(b)), Simhash(b).distance(Simhash(c))) <= settings.max_hamming
     result = deduplicate(_write(tmp_path / "in", rows), str(tmp_path / "out"), settings)
     assert list(_rows(result)) == ["A", "C"]
@@ -276,7 +276,7 @@ def test_the_stage_run_again_is_reused_and_other_settings_are_not(tmp_path: Path
     assert not first.reused
     assert (again.reused, again.digest) == (True, first.digest)
     assert not deduplicate(source, str(tmp_path / "out"), DedupeSettings(), provenance=Provenance(force=True)).reused
-    assert not deduplicate(source, str(tmp_path / "out"), DedupeSettings(max_hamming=3)).reused
+    assert not deduplicate(source, str(tmp_path / "out"), DedupeSettings(similarity=0.95)).reused
 
 
 _KILL_ITSELF_AFTER_A_SHARD = """

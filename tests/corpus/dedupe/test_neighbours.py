@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from airflow_provider_autoglm.corpus.dedupe.neighbours import Pairs, pairs_within
+from airflow_provider_autoglm.corpus.dedupe.neighbours import Pairs, pairs_between, pairs_within
 
 _print = st.integers(0, 2**64 - 1)
 

@@ -1,0 +1,105 @@
+"""Which documents have a candidate at all: the search that looks at every document, and may be shared by workers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from airflow_provider_autoglm.corpus.dedupe.minhash import NO_KEY
+from airflow_provider_autoglm.corpus.dedupe.neighbours import iter_pairs, iter_pairs_between
+from airflow_provider_autoglm.corpus.dedupe.prints import BAND_COLUMNS, Prints
+from airflow_provider_autoglm.settings.dedupe import DedupeSettings
+
+_WHOLE = (0, 1)
+
+
+def fingerprints_of(prints: Prints) -> NDArray[np.uint64]:
+    """The SimHash of every document: 8 bytes each, which is what memory holds of a corpus."""
+    columns = [table["simhash"].to_numpy() for table in prints.iter_tables(["simhash"])]
+    return np.concatenate([np.empty(0, np.uint64), *columns])
+
+
+def band_column(prints: Prints, name: str) -> NDArray[np.uint32]:
+    """The keys of every document in one band."""
+    columns = [table[name].to_numpy() for table in prints.iter_tables([name])]
+    return np.concatenate([np.empty(0, np.uint32), *columns])
+
+
+def has_candidate(
+    prints: Prints,
+    fingerprints: NDArray[np.uint64],
+    settings: DedupeSettings,
+    share: tuple[int, int] = _WHOLE,
+) -> NDArray[np.bool_]:
+    """For each document, whether another one has its text or is a candidate to be its near duplicate.
+
+    ``share`` is (number, count): a document is found by at least one share of a search if the whole search finds it.
+    """
+    number, count = share
+    found = np.zeros(fingerprints.size, np.bool_)
+    if number == 0:
+        _mark_repeated(found, _half_text_hashes(prints))
+    if settings.method != "minhash":
+        _mark_near(found, fingerprints, settings.max_hamming, share)
+    for name in BAND_COLUMNS[number::count] if settings.method != "simhash" else ():
+        _mark_repeated(found, band_column(prints, name))
+    return found
+
+
+def is_candidate(
+    fingerprints: NDArray[np.uint64],
+    band_keys: Sequence[NDArray[np.uint32]],
+    others: pa.Table,
+    settings: DedupeSettings,
+) -> NDArray[np.bool_]:
+    """For each document, whether it is a candidate of one of ``others``, which are prints; keys are an array a band."""
+    found = np.zeros(fingerprints.size, np.bool_)
+    if settings.method != "minhash":
+        prints, print_of = np.unique(fingerprints, return_inverse=True)
+        is_near = np.zeros(prints.size, np.bool_)
+        for chunk in iter_pairs_between(prints, np.unique(others["simhash"].to_numpy()), settings.max_hamming):
+            is_near[chunk.pairs >> np.uint64(32)] = True
+        found |= is_near[print_of]
+    for name, keys in zip(BAND_COLUMNS, band_keys, strict=False):
+        found |= np.isin(keys, others[name].to_numpy()) & (keys != NO_KEY)
+    return found
+
+
+def _mark_near(
+    found: NDArray[np.bool_], fingerprints: NDArray[np.uint64], max_hamming: int, share: tuple[int, int]
+) -> None:
+    """Mark documents whose fingerprints are near another one; equal ones are looked at once."""
+    order = np.argsort(fingerprints, kind="stable")
+    ordered = fingerprints[order]
+    is_first = np.ones(ordered.size, np.bool_)
+    is_first[1:] = ordered[1:] != ordered[:-1]
+    starts = np.flatnonzero(is_first)
+    sizes = np.diff(np.append(starts, ordered.size))
+    is_near = sizes > 1
+    for chunk in iter_pairs(ordered[starts], max_hamming, share=share):
+        is_near[chunk.pairs >> np.uint64(32)] = True
+        is_near[chunk.pairs & np.uint64(0xFFFFFFFF)] = True
+    found[order[np.repeat(is_near, sizes)]] = True
+
+
+def _mark_repeated(found: NDArray[np.bool_], keys: NDArray[np.uint64] | NDArray[np.uint32]) -> None:
+    """Mark documents whose key another one has; ``NO_KEY`` is none."""
+    ordered = np.sort(keys)
+    repeated = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+    repeated = repeated[repeated != NO_KEY]
+    if repeated.size:
+        places = np.minimum(np.searchsorted(repeated, keys), repeated.size - 1)
+        found[repeated[places] == keys] = True
+
+
+def _half_text_hashes(prints: Prints) -> NDArray[np.uint64]:
+    """Eight of the sixteen bytes of every text's hash; what they have in common by chance is told apart later."""
+    halves = [np.empty(0, np.uint64)]
+    for table in prints.iter_tables(["text_hash"]):
+        for chunk in table["text_hash"].chunks:
+            end = chunk.offset + len(chunk)
+            halves.append(np.frombuffer(chunk.buffers()[1], np.uint64, 2 * end)[2 * chunk.offset :: 2])
+    return np.concatenate(halves)

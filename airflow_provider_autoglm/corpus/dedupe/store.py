@@ -1,0 +1,202 @@
+"""The documents that earlier runs kept, for near duplicates across runs: one immutable corpus a run.
+
+Of a stored document lie here its fingerprints and a bottom-k sketch of its set of 4-grams: the smallest hashes, which
+are the whole set of a short text. Reading the text again instead would tie the store to corpora that are cleaned up.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from airflow_provider_autoglm.corpus.dedupe.minhash import NO_KEY
+from airflow_provider_autoglm.corpus.dedupe.neighbours import iter_pairs_between
+from airflow_provider_autoglm.corpus.dedupe.prints import BAND_COLUMNS, FACTS
+from airflow_provider_autoglm.corpus.dedupe.shingles import TextSets
+from airflow_provider_autoglm.corpus.manifest import Input, digest_of, find_manifest
+from airflow_provider_autoglm.corpus.stage import StageAttempt
+from airflow_provider_autoglm.corpus.storage import Storage, as_uri
+from airflow_provider_autoglm.corpus.store import Corpus, StoredShard, work_digest
+from airflow_provider_autoglm.settings.dedupe import DedupeSettings
+
+log = logging.getLogger(__name__)
+
+STAGE = "dedupe_store"
+SKETCH = 128
+"""Hashes kept of a document: where its set has more, similarity is estimated with a standard error of 0.044 at most."""
+_PART = re.compile(r"(?P<as_of>\d{8}T\d{12}Z)-(?P<key>[0-9a-f]+)")
+_TIME = "%Y%m%dT%H%M%S%fZ"
+_PRINTS_AT_ONCE = 1_000_000
+_NO_PRINTS: NDArray[np.uint64] = np.empty(0, np.uint64)
+NOTHING_STORED = pa.schema(
+    [
+        *(field for field in FACTS if field.name != "rank"),
+        ("cluster_id", pa.large_string()),
+        ("set_size", pa.int64()),
+        ("sketch", pa.large_list(pa.uint32())),
+    ]
+).empty_table()
+
+
+@dataclass(frozen=True)
+class StorePart:
+    """Where one run keeps its part: ``as_of`` orders the runs, ``key`` is of the run's own corpus."""
+
+    uri: str
+    as_of: datetime
+    key: str
+
+
+@dataclass(frozen=True)
+class DocumentStore:
+    """The parts of a pipeline as one run may see them: those of earlier runs, in order, and where its own part goes."""
+
+    uri: str
+    earlier: tuple[Corpus, ...]
+    own_uri: str
+
+    @classmethod
+    def open(
+        cls,
+        state_uri: str,
+        destination: str,
+        settings: DedupeSettings,
+        *,
+        as_of: datetime | None = None,
+        storage: Storage | None = None,
+    ) -> DocumentStore:
+        """The store below ``state_uri`` as of a time, for the run that writes to ``destination``.
+
+        Parts of the same time or later are not seen, nor are those older than ``settings.window_days``. Without
+        ``as_of`` it is that of the part that this destination has, else now.
+        """
+        storage = storage or Storage.local()
+        key = digest_of(as_uri(destination))[:16]
+        parts = list(_parts(state_uri, storage))
+        own = next((part.as_of for part in parts if part.key == key), datetime.now(UTC))
+        moment = (as_of or own).astimezone(UTC)
+        oldest = datetime.min.replace(tzinfo=UTC)
+        if settings.window_days is not None:
+            oldest = moment - timedelta(days=settings.window_days)
+        seen = [part for part in parts if part.key != key and oldest <= part.as_of < moment]
+        earlier = tuple(
+            Corpus.open(part.uri, storage=storage, verify=False)
+            for part in seen
+            if find_manifest(part.uri, storage)[0] is not None
+        )
+        return cls(as_uri(state_uri), earlier, f"{as_uri(state_uri)}/{moment.strftime(_TIME)}-{key}")
+
+    def as_input(self) -> Input:
+        """How a manifest refers to what was compared with."""
+        return Input(uri=self.uri, digest=digest_of([corpus.digest for corpus in self.earlier]))
+
+    def begin_part(self, attempt: StageAttempt) -> StageAttempt:
+        """The part of the run that ``attempt`` is of; a retry takes the place of its own earlier part."""
+        work = Input(uri=attempt.uri, digest=work_digest(attempt.inputs, attempt.settings_digest))
+        return StageAttempt(STAGE, [work], self.own_uri, {"sketch": SKETCH}, storage=attempt.storage)
+
+    def candidates(
+        self,
+        fingerprints: NDArray[np.uint64],
+        band_keys: Sequence[NDArray[np.uint32]],
+        settings: DedupeSettings,
+        published: Corpus | None,
+    ) -> pa.Table:
+        """The stored documents that are candidates of any of ``fingerprints``, or of any key of the MinHash bands.
+
+        With ``published`` only those that it holds: what was never published, or was erased since, keeps nothing out.
+
+        :raises ShardMissingError: if a part lacks a file.
+        :raises ShardDamagedError: if a file of a part cannot be read.
+        """
+        prints = np.unique(fingerprints) if settings.method != "minhash" else _NO_PRINTS
+        keys = [np.unique(band[band != NO_KEY]) for band in band_keys]
+        found = [NOTHING_STORED]
+        for corpus in self.earlier:
+            for shards in _together(corpus.shards):
+                found.extend(_near_rows(corpus, shards, prints, keys, settings.max_hamming))
+            log.info("dedupe: %d documents of %s compared", corpus.rows, corpus.uri)
+        stored = pa.concat_tables(found, promote_options="default").combine_chunks()
+        return stored if published is None else _published(stored, published)
+
+
+def stored_rows(kept: pa.Table, prints: pa.Table, sets: TextSets) -> pa.Table:
+    """What the store keeps of documents, given their rows, prints and whole sets of 4-grams."""
+    sizes = np.diff(sets.bounds)
+    taken = np.minimum(sizes, SKETCH)
+    bounds = np.concatenate(([0], np.cumsum(taken)))
+    places = np.arange(bounds[-1]) + np.repeat(sets.bounds[:-1] - bounds[:-1], taken)
+    sketch = pa.LargeListArray.from_arrays(pa.array(bounds), pa.array(sets.values[places]))
+    columns = {name: prints[name] for name in prints.column_names if name != "rank"}
+    return pa.table(
+        {**columns, "cluster_id": kept["cluster_id"].cast(pa.large_string()), "set_size": sizes, "sketch": sketch}
+    )
+
+
+def sketches_of(stored: pa.Table) -> TextSets:
+    """The sketches of rows of the store, as sets."""
+    lists = stored["sketch"].combine_chunks()
+    return TextSets(lists.flatten().to_numpy(), (lists.offsets.to_numpy() - lists.offsets[0].as_py()).astype(np.int64))
+
+
+def _parts(state_uri: str, storage: Storage) -> Iterator[StorePart]:
+    for uri in storage.list(state_uri):
+        match = _PART.fullmatch(uri.rpartition("/")[2])
+        if match is not None:
+            as_of = datetime.strptime(match["as_of"], _TIME).replace(tzinfo=UTC)
+            yield StorePart(uri, as_of, match["key"])
+
+
+def _together(shards: Sequence[StoredShard]) -> Iterator[list[StoredShard]]:
+    """Shards that are searched at once."""
+    together: list[StoredShard] = []
+    for stored in shards:
+        together.append(stored)
+        if sum(member.shard.rows for member in together) >= _PRINTS_AT_ONCE:
+            yield together
+            together = []
+    if together:
+        yield together
+
+
+def _near_rows(
+    corpus: Corpus,
+    shards: Sequence[StoredShard],
+    prints: NDArray[np.uint64],
+    keys: Sequence[NDArray[np.uint32]],
+    max_hamming: int,
+) -> Iterator[pa.Table]:
+    """The rows of some shards that are candidates of ``prints``, or of ``keys`` (one array a band, or none)."""
+    columns = ["simhash", *(BAND_COLUMNS if keys else ())]
+    tables = [corpus.shard_columns(stored, columns) for stored in shards]
+    stored_prints = np.concatenate([table["simhash"].to_numpy() for table in tables])
+    is_near = np.zeros(stored_prints.size, np.bool_)
+    for chunk in iter_pairs_between(prints, stored_prints, max_hamming):
+        is_near[chunk.pairs & np.uint64(0xFFFFFFFF)] = True
+    start = 0
+    for stored, table in zip(shards, tables, strict=True):
+        near = is_near[start : start + table.num_rows]
+        start += table.num_rows
+        if keys and BAND_COLUMNS[0] not in table.column_names:
+            log.warning("dedupe: %s was stored without MinHash, only SimHash is compared with it", stored.uri)
+        for name, band in zip(BAND_COLUMNS, keys, strict=False):
+            if name in table.column_names:
+                near |= np.isin(table[name].to_numpy(), band)
+        if near.any():
+            yield corpus.shard_rows(stored, np.flatnonzero(near))
+
+
+def _published(stored: pa.Table, published: Corpus) -> pa.Table:
+    """The rows of ``stored`` whose document a dataset version holds."""
+    asked = pc.unique(stored["doc_id"]).cast(pa.string())
+    held = [table["doc_id"].filter(pc.is_in(table["doc_id"], asked)) for table in published.iter_tables(["doc_id"])]
+    chunks = [chunk for column in held for chunk in column.chunks]
+    return stored.filter(pc.is_in(stored["doc_id"], pa.chunked_array(chunks, pa.string()).cast(pa.large_string())))

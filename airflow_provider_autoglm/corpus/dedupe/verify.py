@@ -1,0 +1,188 @@
+"""Kernels that compare candidates: similar ones are joined to components, in which kept documents anchor the others.
+
+Documents are numbered in keep order. Those from ``first_stored`` to ``end_stored`` are of earlier runs: they stay, and
+are not compared with each other.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from airflow_provider_autoglm.corpus.dedupe.compile_cache import kernel
+from airflow_provider_autoglm.corpus.dedupe.neighbours import bits_set
+from airflow_provider_autoglm.corpus.dedupe.shingles import Shingles
+
+KEPT = -1
+_BARELY = 1e-9
+"""Room for rounding in the bound that ends a comparison early; the comparison itself is exact."""
+
+
+class Problem(NamedTuple):
+    """What decides: two documents are candidates if their prints differ in at most ``max_hamming`` bits or they share
+    the key of a MinHash band, and near duplicates if their Jaccard similarity is ``min_jaccard`` at least.
+
+    ``max_hamming`` is -1, and ``band_keys`` has no columns, where the method does not use them.
+    """
+
+    fingerprints: NDArray[np.uint64]
+    band_keys: NDArray[np.uint32]
+    max_hamming: int
+    min_jaccard: float
+    first_stored: int
+    end_stored: int
+
+
+@kernel
+def _intersection(a: NDArray[np.uint32], b: NDArray[np.uint32], needed: float) -> int:
+    """Values that two ascending sets share; -1 as soon as they are certain to be fewer than ``needed``."""
+    i = j = common = 0
+    while i < a.size and j < b.size:
+        if common + min(a.size - i, b.size - j) < needed:
+            return -1
+        one, other = a[i], b[j]
+        common += one == other
+        i += one <= other
+        j += other <= one
+    return common
+
+
+@kernel
+def _estimate(a: NDArray[np.uint32], b: NDArray[np.uint32], known: int) -> float:
+    """Jaccard similarity of the sets of which ``a`` and ``b`` are the smallest values, from the ``known`` of the union.
+
+    Bottom-k sketches: Cohen and Kaplan, "Summarizing data using bottom-k sketches", 2007.
+    """
+    i = j = common = seen = 0
+    while seen < known and i < a.size and j < b.size:
+        one, other = a[i], b[j]
+        common += one == other
+        i += one <= other
+        j += other <= one
+        seen += 1
+    return common / min(known, seen + a.size - i + b.size - j)
+
+
+@kernel
+def similarity(shingles: Shingles, one: int, other: int, min_jaccard: float) -> float:
+    """Jaccard similarity of two documents; -1 if it is below ``min_jaccard``.
+
+    It is an estimate where only the smallest values of a set are known. Texts without a word are similar to nothing.
+    """
+    a = shingles.values[shingles.starts[one] : shingles.ends[one]]
+    b = shingles.values[shingles.starts[other] : shingles.ends[other]]
+    if a.size == 0 or b.size == 0:
+        return -1.0
+    if a.size < shingles.sizes[one] or b.size < shingles.sizes[other]:
+        known = min(
+            a.size if a.size < shingles.sizes[one] else shingles.sizes[one] + shingles.sizes[other],
+            b.size if b.size < shingles.sizes[other] else shingles.sizes[one] + shingles.sizes[other],
+        )
+        jaccard = _estimate(a, b, known)
+    else:
+        common = _intersection(a, b, min_jaccard * (a.size + b.size) / (1 + min_jaccard) - _BARELY)
+        jaccard = common / (a.size + b.size - common) if common >= 0 else -1.0
+    return jaccard if jaccard >= min_jaccard else -1.0
+
+
+@kernel
+def _root(parent: NDArray[np.int64], n: int) -> int:
+    while parent[n] != n:
+        parent[n] = parent[parent[n]]
+        n = parent[n]
+    return n
+
+
+@kernel
+def roots(parent: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The representative of each document's component."""
+    found = np.empty_like(parent)
+    for n in range(parent.size):
+        found[n] = _root(parent, n)
+    return found
+
+
+@kernel
+def _join(parent: NDArray[np.int64], one: int, other: int, problem: Problem, shingles: Shingles) -> None:
+    """Unite two documents if they are similar; what is joined already is not compared."""
+    if min(one, other) >= problem.first_stored and max(one, other) < problem.end_stored:
+        return
+    first, second = _root(parent, one), _root(parent, other)
+    if first != second and similarity(shingles, one, other, problem.min_jaccard) >= 0:
+        parent[max(first, second)] = min(first, second)
+
+
+@kernel
+def join_pairs(parent: NDArray[np.int64], pairs: NDArray[np.uint64], problem: Problem, shingles: Shingles) -> None:
+    """Unite the similar ones of ``pairs``, which are ``i << 32 | j``."""
+    for pair in pairs:
+        one, other = np.int64(pair >> np.uint64(32)), np.int64(pair & np.uint64(0xFFFFFFFF))
+        _join(parent, int(one), int(other), problem, shingles)
+
+
+@kernel
+def join_groups(
+    parent: NDArray[np.int64],
+    members: NDArray[np.int64],
+    bounds: NDArray[np.int64],
+    problem: Problem,
+    shingles: Shingles,
+) -> None:
+    """Unite the similar ones of each group ``members[bounds[g]:bounds[g + 1]]``, all with all unless joined already."""
+    for group in range(bounds.size - 1):
+        start, end = bounds[group], bounds[group + 1]
+        first = _root(parent, members[start])
+        is_joined = True
+        for n in range(start + 1, end):
+            is_joined &= _root(parent, members[n]) == first
+        for n in range(start + 1, start if is_joined else end):
+            for earlier in range(start, n):
+                _join(parent, members[earlier], members[n], problem, shingles)
+
+
+@kernel
+def _are_candidates(problem: Problem, one: int, other: int) -> bool:
+    difference = problem.fingerprints[one] ^ problem.fingerprints[other]
+    if np.int64(bits_set(difference)) <= problem.max_hamming:
+        return True
+    for band in range(problem.band_keys.shape[1]):
+        if problem.band_keys[one, band] == problem.band_keys[other, band] and problem.band_keys[one, band] != 0:
+            return True
+    return False
+
+
+@kernel
+def anchor(
+    components: NDArray[np.int64],
+    bounds: NDArray[np.int64],
+    problem: Problem,
+    shingles: Shingles,
+    kept_by: NDArray[np.int64],
+    jaccard: NDArray[np.float64],
+) -> int:
+    """Walk each component in keep order; a document goes for the most similar kept one that it is a candidate of.
+
+    Component ``c`` is ``components[bounds[c]:bounds[c + 1]]``, ascending. ``kept_by`` and ``jaccard`` are written;
+    returns how many pairs of a document and a kept one were found similar.
+    """
+    kept = np.empty(np.max(np.diff(bounds)), np.int64)
+    verified = 0
+    for component in range(bounds.size - 1):
+        size = 0
+        for place in range(bounds[component], bounds[component + 1]):
+            document = components[place]
+            is_stored = problem.first_stored <= document < problem.end_stored
+            kept_by[document], jaccard[document] = KEPT, 1.0
+            for other in kept[: 0 if is_stored else size]:
+                if not _are_candidates(problem, document, other):
+                    continue
+                similar = similarity(shingles, document, other, problem.min_jaccard)
+                verified += similar >= 0
+                if similar >= 0 and (kept_by[document] == KEPT or similar > jaccard[document]):
+                    kept_by[document], jaccard[document] = other, similar
+            if kept_by[document] == KEPT:
+                kept[size] = document
+                size += 1
+    return verified
