@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from airflow_provider_autoglm.corpus.dedupe.minhash import NO_KEY
+from airflow_provider_autoglm.corpus.dedupe.minhash import NO_KEY, band_groups
 from airflow_provider_autoglm.corpus.dedupe.neighbours import iter_pairs, iter_pairs_between
 from airflow_provider_autoglm.corpus.dedupe.prints import BAND_COLUMNS, Prints
 from airflow_provider_autoglm.settings.dedupe import DedupeSettings
@@ -41,11 +41,11 @@ def has_candidate(
     number, count = share
     found = np.zeros(fingerprints.size, np.bool_)
     if number == 0:
-        _mark_repeated(found, _half_text_hashes(prints))
+        _mark_same_text(found, _half_text_hashes(prints))
     if settings.method != "minhash":
         _mark_near(found, fingerprints, settings.max_hamming, share)
     for name in BAND_COLUMNS[number::count] if settings.method != "simhash" else ():
-        _mark_repeated(found, band_column(prints, name))
+        found[band_groups(band_column(prints, name)).members] = True
     return found
 
 
@@ -85,14 +85,12 @@ def _mark_near(
     found[order[np.repeat(is_near, sizes)]] = True
 
 
-def _mark_repeated(found: NDArray[np.bool_], keys: NDArray[np.uint64] | NDArray[np.uint32]) -> None:
-    """Mark documents whose key another one has; ``NO_KEY`` is none."""
-    ordered = np.sort(keys)
-    repeated = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
-    repeated = repeated[repeated != NO_KEY]
-    if repeated.size:
-        places = np.minimum(np.searchsorted(repeated, keys), repeated.size - 1)
-        found[repeated[places] == keys] = True
+def _mark_same_text(found: NDArray[np.bool_], keys: NDArray[np.uint64]) -> None:
+    """Mark documents whose key another one has."""
+    order = np.argsort(keys)
+    is_same = keys[order][1:] == keys[order][:-1]
+    found[order[1:][is_same]] = True
+    found[order[:-1][is_same]] = True
 
 
 def _half_text_hashes(prints: Prints) -> NDArray[np.uint64]:

@@ -105,18 +105,42 @@ def window_hash(codes: NDArray[np.uint32], start: int, end: int) -> np.uint32:
 
 
 @kernel
+def _sort(values: NDArray[np.uint32], size: int, spare: NDArray[np.uint32], counts: NDArray[np.int64]) -> None:
+    """Sort the first ``size`` values: a radix sort by bytes, which for hundreds of values beats one by comparisons."""
+    counts[:] = 0
+    for n in range(size):
+        for byte in range(4):
+            counts[byte, (values[n] >> np.uint32(8 * byte)) & np.uint32(0xFF)] += 1
+    for byte in range(4):
+        place = 0
+        for digit in range(256):
+            count = counts[byte, digit]
+            counts[byte, digit] = place
+            place += count
+    source, target = values, spare
+    for byte in range(4):
+        for n in range(size):
+            digit = (source[n] >> np.uint32(8 * byte)) & np.uint32(0xFF)
+            target[counts[byte, digit]] = source[n]
+            counts[byte, digit] += 1
+        source, target = target, source
+
+
+@kernel
 def _sets(codes: NDArray[np.uint32], bounds: NDArray[np.int64]) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
     values = np.empty(codes.size, np.uint32)
     set_bounds = np.zeros(bounds.size, np.int64)
+    longest = np.max(np.diff(bounds)) if bounds.size > 1 else 0
+    hashed, spare = np.empty(longest, np.uint32), np.empty(longest, np.uint32)
+    counts = np.empty((4, 256), np.int64)
     size = 0
     for text in range(bounds.size - 1):
         start, end = bounds[text], bounds[text + 1]
         windows = max(end - start - CHARACTERS_OF_A_WINDOW + 1, min(end - start, 1))
-        hashed = np.empty(windows, np.uint32)
         for window in range(windows):
             first = start + window
             hashed[window] = window_hash(codes, first, min(first + CHARACTERS_OF_A_WINDOW, end))
-        hashed.sort()
+        _sort(hashed, windows, spare, counts)
         for window in range(windows):
             if window == 0 or hashed[window] != hashed[window - 1]:
                 values[size] = hashed[window]
