@@ -11,6 +11,9 @@ from typing import Any
 
 import requests
 
+from airflow_provider_autoglm.corpus.dedupe.report import report_of
+from airflow_provider_autoglm.corpus.dedupe.report_pairs import Pair
+from airflow_provider_autoglm.corpus.dedupe.word_difference import compare
 from airflow_provider_autoglm.corpus.store import Corpus
 from demo.airflow_api import TaskState
 
@@ -18,13 +21,12 @@ _SOURCES = ("crawl", "collect_traffic")
 STAGES = (*_SOURCES, "clean", "dedupe", "label", "publish")
 _EXAMPLES = 2
 _EXCERPT_CHARS = 160
-_BEFORE_THE_DIFFERENCE = 40
 _TIMEOUT_S = 60
 
 
 @dataclass(frozen=True)
 class DuplicateExample:
-    """A removed document beside the one that was kept; the excerpts begin shortly before they first differ."""
+    """A removed document beside the one that was kept; the excerpts are what lies around their differences."""
 
     removed_url: str
     kept_url: str
@@ -132,6 +134,7 @@ def summarise(
     """
     stages = {stage: Corpus.open(f"{run['folder']}/{stage}") for stage in STAGES[:-1]}
     dataset = Corpus.open(published["uri"])
+    deduplicated = report_of(stages["dedupe"], pairs=_EXAMPLES)
     crawled = stages["crawl"].manifest.counters
     labelled = dataset.to_table(["url", "label"])
     return Summary(
@@ -141,7 +144,7 @@ def summarise(
         rejected=_reasons({**stages, "publish": dataset}, "rejected/"),
         removed=_reasons({**stages, "publish": dataset}, "removed/"),
         duplicates_removed=stages["dedupe"].manifest.counters.removed,
-        duplicate_examples=_duplicate_examples(stages["dedupe"]),
+        duplicate_examples=[duplicate_example(pair) for pair in deduplicated.pairs],
         label_shares=_shares(labelled["label"].to_pylist()),
         agreement=None if truth is None else agreement_with(truth, labelled.to_pylist()),
         dataset=DatasetFigures(
@@ -165,17 +168,18 @@ def agreement_with(truth: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) 
     return Agreement(len(known), sum(row["label"] == truth[row["url"]] for row in known))
 
 
-def excerpts(removed: str, kept: str) -> tuple[str, str]:
-    """A short piece of each text, from shortly before the place where they first differ."""
-    removed, kept = " ".join(removed.split()), " ".join(kept.split())
-    differ = (place for place, pair in enumerate(zip(removed, kept, strict=False)) if pair[0] != pair[1])
-    start = max(0, next(differ, 0) - _BEFORE_THE_DIFFERENCE)
-    return _excerpt(removed, start), _excerpt(kept, start)
-
-
-def _excerpt(text: str, start: int) -> str:
-    piece = text[start : start + _EXCERPT_CHARS]
-    return ("…" if start else "") + piece + ("…" if start + _EXCERPT_CHARS < len(text) else "")
+def duplicate_example(pair: Pair) -> DuplicateExample:
+    """A pair as the terminal shows it."""
+    kept_text = pair.removed.text if pair.kept is None else pair.kept.text
+    difference = compare(pair.removed.text, kept_text, max_chars=_EXCERPT_CHARS)
+    return DuplicateExample(
+        removed_url=pair.removed.url or pair.removed.doc_id,
+        kept_url=pair.kept_id if pair.kept is None else pair.kept.url or pair.kept_id,
+        hamming=pair.hamming,
+        jaccard=round(pair.jaccard, 3),
+        removed_excerpt="".join(piece.text for piece in difference.removed),
+        kept_excerpt="in an earlier run" if pair.kept is None else "".join(piece.text for piece in difference.kept),
+    )
 
 
 def _reasons(corpora: Mapping[str, Corpus], kind: str) -> dict[str, dict[str, int]]:
@@ -187,28 +191,6 @@ def _reasons(corpora: Mapping[str, Corpus], kind: str) -> dict[str, dict[str, in
         }
         for stage, corpus in corpora.items()
     }
-
-
-def _duplicate_examples(deduplicated: Corpus) -> list[DuplicateExample]:
-    columns = ["doc_id", "url", "text", "reason", "kept_id", "hamming", "jaccard"]
-    removed = [row for row in deduplicated.to_table(columns, kind="removed").to_pylist() if row.get("kept_id")]
-    # Two that differ say more than two copies.
-    removed.sort(key=lambda row: (row["reason"] != "near_duplicate", -row["hamming"], row["doc_id"]))
-    wanted = {row["kept_id"] for row in removed[:_EXAMPLES]}
-    kept = {
-        row["doc_id"]: row
-        for table in deduplicated.iter_tables(["doc_id", "url", "text"])
-        for row in table.to_pylist()
-        if row["doc_id"] in wanted
-    }
-    examples = []
-    for row in removed[:_EXAMPLES]:
-        other = kept[row["kept_id"]]
-        pieces = excerpts(row["text"], other["text"])
-        examples.append(
-            DuplicateExample(row["url"], other["url"], int(row["hamming"]), round(float(row["jaccard"]), 3), *pieces)
-        )
-    return examples
 
 
 def _shares(labels: Sequence[str]) -> dict[str, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -58,8 +59,9 @@ class StageRun:
     def __init__(
         self, task: _Task, context: Context, run: RunReference | None, stage: str, settings: Mapping[str, Any]
     ) -> None:
+        self.run = run
         self._task = task
-        self._run = run
+        self._context = context
         self._stage = stage
         self._settings = dict(settings)
         self._is_mapped = context["ti"].map_index not in (_UNMAPPED, None)
@@ -68,7 +70,7 @@ class StageRun:
         self.storage = Storage.local() if run is None else storage_for(run.root, run.storage_conn_id)
 
     def __enter__(self) -> Self:
-        run = self._run
+        run = self.run
         if run is None or run.mlflow_run_id is None or self._is_mapped:
             return self
         self._tracker = tracker_of(run)
@@ -94,23 +96,41 @@ class StageRun:
     @property
     def provenance(self) -> Provenance:
         """What the manifest says of this task."""
-        if self._run is None:
+        if self.run is None:
             return Provenance()
         return Provenance(
-            pipeline=self._run.pipeline,
+            pipeline=self.run.pipeline,
             mlflow_run_id=self._child_run_id,
-            force=self._stage in self._run.force_stages,
-            reasons=self._run.reasons,
-            checks=self._run.checks,
+            force=self.is_forced(self._stage),
+            reasons=self.run.reasons,
+            checks=self.run.checks,
         )
+
+    def is_forced(self, stage: str) -> bool:
+        """Whether the run recomputes ``stage`` although its corpus is committed."""
+        return self.run is not None and stage in self.run.force_stages
+
+    @property
+    def as_of(self) -> datetime:
+        """The time that orders the DAG run among others: its logical date, else when it was to run.
+
+        Neither changes with a retry or when a task is cleared.
+        """
+        dag_run = self._context["dag_run"]
+        return dag_run.logical_date or dag_run.run_after
 
     def destination(self, given: str | None) -> str:
         """The given destination, or the stage's folder in the run."""
         if given:
             return given
-        if self._run is None:
+        if self.run is None:
             raise SettingsError([f"{self._stage}: set destination=, or run= from load_settings, which implies one"])
-        return self._run.destination(self._stage)
+        return self.run.destination(self._stage)
+
+    @property
+    def is_logged(self) -> bool:
+        """Whether there is a child run to log to."""
+        return self._child_run_id is not None
 
     @property
     def mlflow_run_id(self) -> str:
@@ -136,6 +156,11 @@ class StageRun:
         """Keep a JSON document with the child run, if the task has one."""
         if self._tracker is not None:
             self._tracker.log_report(self._child_run_id, name, report)
+
+    def log_page(self, name: str, html: str) -> None:
+        """Keep an HTML page with the child run, if the task has one."""
+        if self._tracker is not None:
+            self._tracker.log_page(self._child_run_id, name, html)
 
     def log_record(self, record: StageRecord) -> None:
         """Log what the task did to its child run, if it has one."""

@@ -54,6 +54,11 @@ class RunReference(Settings):
         return f"{self.root}/{self.pipeline}/state/references"
 
     @property
+    def kept_documents(self) -> str:
+        """Folder URI of what de-duplication remembers of the documents it has kept, one corpus a run."""
+        return f"{self.root}/{self.pipeline}/state/dedupe"
+
+    @property
     def key(self) -> str:
         """The DAG run, as claims and rollouts name it."""
         return f"{self.dag_id}/{self.run_id}"

@@ -168,6 +168,12 @@ class Tracker:
             self.client.log_dict(run_id, dict(report), name)
 
     @_survives_an_outage
+    def log_page(self, run_id: str | None, name: str, html: str) -> None:
+        """Keep an HTML page as the artifact ``name`` of a run, which MLflow's UI shows."""
+        if run_id is not None:
+            self.client.log_text(run_id, html, name)
+
+    @_survives_an_outage
     def close(self, run_id: str | None, status: RunStatus) -> None:
         """End the run, unless it has ended like this already."""
         if run_id is not None and self.client.get_run(run_id).info.status != status:

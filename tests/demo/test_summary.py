@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+from airflow_provider_autoglm.corpus.dedupe.report_pairs import Document, Pair
 from demo.dataset_report import dataset_lines
 from demo.summary import (
     STAGES,
@@ -12,7 +13,7 @@ from demo.summary import (
     MlflowFigures,
     Summary,
     agreement_with,
-    excerpts,
+    duplicate_example,
 )
 
 GOOD = Summary(
@@ -37,6 +38,15 @@ GOOD = Summary(
     tasks={"crawl": "success", "clean[0]": "success"},
     seconds={"crawl": 3.0},
 )
+
+
+def document(doc_id: str, text: str) -> Document:
+    return Document(doc_id=doc_id, text=text, url=f"http://x/{doc_id}", title=None, lang=None)
+
+
+def pair_of(removed: str, kept: str | None) -> Pair:
+    kept_document = None if kept is None else document("b", kept)
+    return Pair(document("a", removed), kept_document, "b", is_exact=False, hamming=4, jaccard=0.83333)
 
 
 def test_a_run_in_which_every_step_succeeded_has_no_problems() -> None:
@@ -92,14 +102,17 @@ def test_agreement_passes_over_pages_nobody_has_sorted() -> None:
     assert agreement_with({}, rows).share == 0
 
 
-def test_excerpts_begin_shortly_before_the_first_difference() -> None:
+def test_an_example_shows_what_lies_around_the_differences() -> None:
     same = "word " * 100
-    removed, kept = excerpts(same + "ends in rain", same + "ends in snow")
-    assert removed.startswith("…")
-    assert removed.endswith("ends in rain")
-    assert kept.endswith("ends in snow")
-    assert len(removed) < 80
+    example = duplicate_example(pair_of(same + "ends in rain", same + "ends in snow"))
+    assert (example.removed_url, example.kept_url) == ("http://x/a", "http://x/b")
+    assert (example.hamming, example.jaccard) == (4, 0.833)
+    assert example.removed_excerpt.startswith("…")
+    assert example.removed_excerpt.endswith("ends in rain")
+    assert example.kept_excerpt.endswith("ends in snow")
+    assert len(example.removed_excerpt) < 80
 
 
-def test_excerpts_of_copies_are_their_beginnings() -> None:
-    assert excerpts("the same", "the  same") == ("the same", "the same")
+def test_an_example_that_an_earlier_run_keeps_says_so() -> None:
+    example = duplicate_example(pair_of("some text", None))
+    assert (example.kept_url, example.removed_excerpt, example.kept_excerpt) == ("b", "some text", "in an earlier run")

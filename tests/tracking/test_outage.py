@@ -22,6 +22,7 @@ def log_everything(tracker: Tracker) -> list[object]:
         parent,
         child,
         tracker.log_stage("a child of before", CLEANED),
+        tracker.log_page("a child of before", "report.html", "<p>"),
         tracker.close("a child of before", "FINISHED"),
         tracker.run_url("a child of before"),
     ]
@@ -39,7 +40,7 @@ def test_without_a_server_all_is_none_with_one_warning(caplog: pytest.LogCapture
     uri = f"http://127.0.0.1:{free_port()}"
     tracker = Tracker(MlflowClient(tracking_uri=uri, registry_uri=uri), "autoglm/away")
 
-    assert log_everything(tracker) == [None] * 5
+    assert log_everything(tracker) == [None] * 6
 
     (warning,) = warnings_of(caplog)
     assert uri in warning
@@ -65,7 +66,7 @@ def test_a_server_that_accepts_and_never_answers_is_away_too(
     finally:
         mlflow_server.thaw()
 
-    assert results == [None] * 5
+    assert results == [None] * 6
     assert len(warnings_of(caplog)) == 1
 
 
@@ -78,7 +79,7 @@ def test_a_proxy_without_its_server_is_away_too(caplog: pytest.LogCaptureFixture
             self.send_error(502)
 
     with serving(BadGateway) as uri:
-        assert log_everything(Tracker(MlflowClient(tracking_uri=uri, registry_uri=uri), "autoglm/away")) == [None] * 5
+        assert log_everything(Tracker(MlflowClient(tracking_uri=uri, registry_uri=uri), "autoglm/away")) == [None] * 6
 
     (warning,) = warnings_of(caplog)
     assert "502" in warning

@@ -124,6 +124,19 @@ def test_lineage_is_read_back_and_found_by_digest(tracker: Tracker, client: Mlfl
     assert reader.info.run_id == child
 
 
+def test_a_page_and_its_numbers_are_artifacts_and_the_last_ones_logged_are_kept(
+    tracker: Tracker, client: MlflowClient, tmp_path: Path
+) -> None:
+    child = open_child(tracker, open_parent(tracker))
+    for number in (1, 2):
+        tracker.log_page(child, "report.html", f"<p>第{number}页</p>")
+        tracker.log_report(child, "report.json", {"page": number})
+
+    page = Path(client.download_artifacts(child, "report.html", str(tmp_path)))
+    assert page.read_text(encoding="utf-8") == "<p>第2页</p>"
+    assert json.loads(Path(client.download_artifacts(child, "report.json", str(tmp_path))).read_text()) == {"page": 2}
+
+
 def test_a_stage_logged_twice_doubles_neither_inputs_nor_metrics(tracker: Tracker, client: MlflowClient) -> None:
     child = open_child(tracker, open_parent(tracker))
     tracker.log_stage(child, CLEANED)
@@ -213,6 +226,8 @@ def test_a_run_has_a_page_in_mlflows_ui(tracker: Tracker, client: MlflowClient, 
 def test_what_was_not_opened_is_passed_over(tracker: Tracker, caplog: pytest.LogCaptureFixture) -> None:
     assert open_child(tracker, None) is None
     tracker.log_stage(None, CLEANED)
+    tracker.log_report(None, "report.json", {})
+    tracker.log_page(None, "report.html", "")
     tracker.close(None, "FINISHED")
 
     assert tracker.run_url(None) is None

@@ -62,6 +62,8 @@ def best_blocks(left: int, right: int, max_hamming: int) -> Blocks:
     """
     if not 0 <= max_hamming <= BITS:
         raise ValueError(f"max_hamming = {max_hamming} must be between 0 and {BITS}")
+    # Nothing is searched for free, however it is cut: the cut must not depend on that.
+    left, right = max(left, 1), max(right, 1)
     ways = (_cut(count, max_hamming) for count in range(1, min(max_hamming + 1, BITS) + 1))
     blocks = min(ways, key=lambda blocks: sum(block.cost(left, right) for block in blocks))
     columns = ([block.shift for block in blocks], [block.width for block in blocks], [block.radius for block in blocks])

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from airflow_provider_autoglm.corpus.dedupe.minhash import NO_KEY, band_groups
-from airflow_provider_autoglm.corpus.dedupe.neighbours import iter_pairs, iter_pairs_between
+from airflow_provider_autoglm.corpus.dedupe.neighbours import iter_pairs, iter_pairs_between, likely_pairs
 from airflow_provider_autoglm.corpus.dedupe.prints import BAND_COLUMNS, Prints
 from airflow_provider_autoglm.settings.dedupe import DedupeSettings
 
@@ -60,8 +61,8 @@ def is_candidate(
     if settings.method != "minhash":
         prints, print_of = np.unique(fingerprints, return_inverse=True)
         is_near = np.zeros(prints.size, np.bool_)
-        for chunk in iter_pairs_between(prints, np.unique(others["simhash"].to_numpy()), settings.max_hamming):
-            is_near[chunk.pairs >> np.uint64(32)] = True
+        for pairs in iter_pairs_between(prints, np.unique(others["simhash"].to_numpy()), settings.max_hamming):
+            is_near[pairs >> np.uint64(32)] = True
         found |= is_near[print_of]
     for name, keys in zip(BAND_COLUMNS, band_keys, strict=False):
         found |= np.isin(keys, others[name].to_numpy()) & (keys != NO_KEY)
@@ -79,9 +80,12 @@ def _mark_near(
     starts = np.flatnonzero(is_first)
     sizes = np.diff(np.append(starts, ordered.size))
     is_near = sizes > 1
-    for chunk in iter_pairs(ordered[starts], max_hamming, share=share):
-        is_near[chunk.pairs >> np.uint64(32)] = True
-        is_near[chunk.pairs & np.uint64(0xFFFFFFFF)] = True
+    numbers = np.arange(1, starts.size + 1)
+    # Of two that are marked already nothing is learned: they have the same number, zero.
+    every = iter_pairs(ordered[starts], max_hamming, share=share, joined=lambda: np.where(is_near, 0, numbers))
+    for pairs in chain(likely_pairs(ordered[starts], max_hamming), every):
+        is_near[pairs >> np.uint64(32)] = True
+        is_near[pairs & np.uint64(0xFFFFFFFF)] = True
     found[order[np.repeat(is_near, sizes)]] = True
 
 

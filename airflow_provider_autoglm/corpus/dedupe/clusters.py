@@ -9,23 +9,21 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from airflow_provider_autoglm.corpus.dedupe.blocks import BITS
 from airflow_provider_autoglm.corpus.dedupe.minhash import band_groups
-from airflow_provider_autoglm.corpus.dedupe.neighbours import hamming_distances, iter_pairs
+from airflow_provider_autoglm.corpus.dedupe.neighbours import iter_pairs, likely_pairs
 from airflow_provider_autoglm.corpus.dedupe.shingles import Shingles, ShinglesOnDisk
 from airflow_provider_autoglm.corpus.dedupe.verify import Problem, anchor, join_groups, join_pairs, roots
 
-_VALUES_AT_ONCE = 8 * 1024 * 1024
-"""Of sets that are looked at before their memory is given back: 32 MiB."""
-_ROTATIONS = (0, 16, 32, 48)
+_VALUES_AT_ONCE = 512 * 1024
+"""Of sets that are looked at before their memory is given back: 2 MiB, and the pages around them."""
 
 
 @dataclass(frozen=True)
 class Clusters:
     """For each document its component, what is kept in its place (or ``verify.KEPT``), and the similarity to that.
 
-    ``candidates`` counts the pairs that the method offered, those that two bands offer twice; ``verified`` the pairs of
-    a document and a kept one that were found similar.
+    ``candidates`` counts the pairs whose similarity was looked at to find the components, ``verified`` the pairs of a
+    document and a kept one that were found similar.
     """
 
     component: NDArray[np.int64]
@@ -42,39 +40,32 @@ def find_clusters(problem: Problem, on_disk: ShinglesOnDisk) -> Clusters:
     thousand copies of a page cost little more than ten thousand comparisons.
     """
     shingles = on_disk.read()
-    sizes = shingles.ends - shingles.starts
     parent = np.arange(problem.fingerprints.size)
-    candidates = 0
-    for pairs, offered in _candidate_pairs(problem, parent):
-        candidates += offered
-        for piece in _pieces(sizes[pairs >> np.uint64(32)] + sizes[pairs & np.uint64(0xFFFFFFFF)]):
-            join_pairs(parent, pairs[piece], problem, shingles)
-            on_disk.forget_pages()
+    if problem.max_hamming >= 0:
+        for pairs in likely_pairs(problem.fingerprints, problem.max_hamming):
+            _join_pairs(parent, pairs, problem, shingles, on_disk)
+    candidates = parent.size - int(np.unique(roots(parent)).size)
+    if problem.max_hamming >= 0:
+        for pairs in iter_pairs(problem.fingerprints, problem.max_hamming, joined=lambda: roots(parent)):
+            candidates += _join_pairs(parent, pairs, problem, shingles, on_disk)
     for band in range(problem.band_keys.shape[1]):
         groups = band_groups(problem.band_keys[:, band])
-        lengths = np.diff(groups.bounds)
-        candidates += int((lengths * (lengths - 1) // 2).sum())
-        join_groups(parent, groups.members, groups.bounds, problem, shingles)
+        candidates += join_groups(parent, groups.members, groups.bounds, problem, shingles)
         on_disk.forget_pages()
     component = roots(parent)
     kept_by, jaccard, verified = _anchored(component, problem, shingles, on_disk)
     return Clusters(component, kept_by, jaccard, candidates, verified)
 
 
-def _candidate_pairs(problem: Problem, parent: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.uint64], int]]:
-    """Pairs of near fingerprints and how many they stand for: likely ones, then all that are not joined by then."""
-    fingerprints = problem.fingerprints
-    if problem.max_hamming < 0:
-        return
-    for bits in _ROTATIONS:
-        # Near fingerprints often are neighbours in sorted order, and copies of a page are joined by few comparisons.
-        turned = (fingerprints << np.uint64(bits)) | (fingerprints >> np.uint64((BITS - bits) % BITS))
-        order = np.argsort(turned, kind="stable")
-        one, other = order[:-1], order[1:]
-        is_near = hamming_distances(fingerprints, one, fingerprints, other) <= problem.max_hamming
-        yield (one[is_near].astype(np.uint64) << np.uint64(32)) | other[is_near].astype(np.uint64), 0
-    for chunk in iter_pairs(fingerprints, problem.max_hamming, joined=lambda: roots(parent)):
-        yield chunk.pairs, chunk.near
+def _join_pairs(
+    parent: NDArray[np.int64], pairs: NDArray[np.uint64], problem: Problem, shingles: Shingles, on_disk: ShinglesOnDisk
+) -> int:
+    sizes = shingles.ends - shingles.starts
+    compared = 0
+    for piece in _pieces(sizes[pairs >> np.uint64(32)] + sizes[pairs & np.uint64(0xFFFFFFFF)]):
+        compared += join_pairs(parent, pairs[piece], problem, shingles)
+        on_disk.forget_pages()
+    return compared
 
 
 def _anchored(

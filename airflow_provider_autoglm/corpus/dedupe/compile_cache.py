@@ -6,11 +6,13 @@ import functools
 import logging
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
+import numba.core.event
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +35,17 @@ def cache_directory() -> str:
         return _chosen[0]
     user_cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return os.path.join(user_cache, _APPLICATION)
+
+
+@contextmanager
+def compile_time_told() -> Iterator[None]:
+    """Log how long kernels were compiled inside, if any were: that is the first call on a machine, not the work."""
+    listener = numba.core.event.TimingListener()
+    with numba.core.event.install_listener("numba:compile", listener):
+        yield
+    if listener.done:
+        directory = _usable_directory(tuple(_chosen)) or "no folder: set [autoglm] cache_dir"
+        log.info("dedupe: kernels compiled in %.1f s at their first use, kept in %s", listener.duration, directory)
 
 
 def kernel(function: _Kernel) -> _Kernel:

@@ -24,6 +24,7 @@ _VECTORS = 32
 _RANGES_OF_A_BLOCK = 16
 _FEWEST_OF_A_RANGE = 4_096
 _PAIRS_OF_A_CHUNK = 65_536
+_ROTATIONS = (0, 16, 32, 48)
 _NOTHING_JOINED: NDArray[np.int64] = np.empty(0, np.int64)
 
 
@@ -34,14 +35,6 @@ class Pairs:
     i: NDArray[np.int64]
     j: NDArray[np.int64]
     hamming: NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class PairChunk:
-    """Some pairs as ``i << 32 | j``, and how many near ones were met, those that were only counted included."""
-
-    pairs: NDArray[np.uint64]
-    near: int
 
 
 @dataclass(frozen=True)
@@ -68,7 +61,7 @@ def pairs_within(fingerprints: NDArray[np.uint64], max_hamming: int) -> Pairs:
     :raises ValueError: if ``max_hamming`` is not between 0 and 64.
     """
     fingerprints = np.ascontiguousarray(fingerprints, np.uint64)
-    found = [chunk.pairs for chunk in iter_pairs(fingerprints, max_hamming)]
+    found = list(iter_pairs(fingerprints, max_hamming))
     return _unpacked(np.concatenate([np.empty(0, np.uint64), *found]), fingerprints, fingerprints)
 
 
@@ -78,17 +71,19 @@ def pairs_between(batch: NDArray[np.uint64], stored: NDArray[np.uint64], max_ham
     :raises ValueError: if ``max_hamming`` is not between 0 and 64.
     """
     batch, stored = np.ascontiguousarray(batch, np.uint64), np.ascontiguousarray(stored, np.uint64)
-    found = [chunk.pairs for chunk in iter_pairs_between(batch, stored, max_hamming)]
+    found = list(iter_pairs_between(batch, stored, max_hamming))
     return _unpacked(np.concatenate([np.empty(0, np.uint64), *found]), batch, stored)
 
 
-def iter_pairs_between(batch: NDArray[np.uint64], stored: NDArray[np.uint64], max_hamming: int) -> Iterator[PairChunk]:
+def iter_pairs_between(
+    batch: NDArray[np.uint64], stored: NDArray[np.uint64], max_hamming: int
+) -> Iterator[NDArray[np.uint64]]:
     """As :func:`pairs_between`, some pairs at a time; memory is that of both arrays three times."""
     blocks = best_blocks(stored.size, batch.size, max_hamming)
     for block in range(blocks.shifts.size):
         left, right = _sorted_by(stored, blocks, block), _sorted_by(batch, blocks, block)
-        for chunk in _search_ranges(left, right, blocks, _even_ranges(block, left), _NOTHING_JOINED, is_same=False):
-            yield PairChunk((chunk.pairs << np.uint64(32)) | (chunk.pairs >> np.uint64(32)), chunk.near)
+        for pairs in _search_ranges(left, right, blocks, _even_ranges(block, left), _NOTHING_JOINED, is_same=False):
+            yield (pairs << np.uint64(32)) | (pairs >> np.uint64(32))
 
 
 def iter_pairs(
@@ -97,12 +92,12 @@ def iter_pairs(
     *,
     share: tuple[int, int] = (0, 1),
     joined: Callable[[], NDArray[np.int64]] | None = None,
-) -> Iterator[PairChunk]:
+) -> Iterator[NDArray[np.uint64]]:
     """The pairs ``i < j`` within ``max_hamming``, some at a time, each once, in a fixed order.
 
     ``share`` is (number, count): of all buckets of all blocks only the ``number``-th of ``count`` equal shares is
     searched; the pairs of all shares are the pairs of one search. ``joined`` is asked before each block for a number
-    for each fingerprint: pairs with the same number are only counted.
+    for each fingerprint: pairs with the same number are left out.
 
     :raises ValueError: if ``max_hamming`` is not between 0 and 64.
     """
@@ -116,6 +111,19 @@ def iter_pairs(
         ]
         already = joined() if joined is not None else _NOTHING_JOINED
         yield from _search_ranges(buckets, buckets, blocks, ranges, already, is_same=True)
+
+
+def likely_pairs(fingerprints: NDArray[np.uint64], max_hamming: int) -> Iterator[NDArray[np.uint64]]:
+    """Some of the pairs within ``max_hamming``, as ``i << 32 | j``: neighbours in the order of some of their bits.
+
+    Copies of one page are chained by these few, so that the pairs among them need not be looked at one by one.
+    """
+    for bits in _ROTATIONS:
+        turned = (fingerprints << np.uint64(bits)) | (fingerprints >> np.uint64((BITS - bits) % BITS))
+        order = np.argsort(turned, kind="stable")
+        one, other = order[:-1], order[1:]
+        is_near = hamming_distances(fingerprints, one, fingerprints, other) <= max_hamming
+        yield (one[is_near].astype(np.uint64) << np.uint64(32)) | other[is_near].astype(np.uint64)
 
 
 def _shares(blocks: Blocks, number: int, count: int) -> Iterator[BucketRange]:
@@ -149,19 +157,24 @@ def _search_ranges(
     joined: NDArray[np.int64],
     *,
     is_same: bool,
-) -> Iterator[PairChunk]:
+) -> Iterator[NDArray[np.uint64]]:
     sides = (left.prints, left.members, left.starts, right.prints, right.members, right.starts)
 
-    def search(part: BucketRange, state: NDArray[np.int64]) -> PairChunk:
-        flips = flips_of(blocks, part.block)
-        return PairChunk(*_search(*sides, part.end, flips, part.block, blocks, joined, is_same, state))
+    numbers = _numbers_of_buckets(right.starts, right.members, joined)
 
-    def begin(part: BucketRange) -> tuple[BucketRange, NDArray[np.int64], PairChunk]:
+    def search(part: BucketRange, state: NDArray[np.int64]) -> NDArray[np.uint64]:
+        flips = flips_of(blocks, part.block)
+        found: NDArray[np.uint64] = _search(
+            *sides, part.end, flips, part.block, blocks, joined, numbers, is_same, state
+        )
+        return found
+
+    def begin(part: BucketRange) -> tuple[BucketRange, NDArray[np.int64], NDArray[np.uint64]]:
         state = np.array([part.first, 0, 0, 0, 0], np.int64)
         return part, state, search(part, state)
 
-    for part, state, chunk in in_threads(begin, ranges):
-        yield chunk
+    for part, state, pairs in in_threads(begin, ranges):
+        yield pairs
         while state[0] < part.end:
             yield search(part, state)
 
@@ -245,7 +258,6 @@ def _is_found_before(
 def _report(
     found: NDArray[np.uint64],
     size: int,
-    near: int,
     fingerprint: np.uint64,
     member: np.uint32,
     prints: NDArray[np.uint64],
@@ -256,7 +268,7 @@ def _report(
     blocks: Blocks,
     joined: NDArray[np.int64],
     is_same: bool,
-) -> tuple[NDArray[np.uint64], int, int]:
+) -> tuple[NDArray[np.uint64], int]:
     """Append the pairs of one fingerprint and ``prints[start:stop]``."""
     for n in range(start, stop):
         difference = prints[n] ^ fingerprint
@@ -264,7 +276,6 @@ def _report(
             difference, block, blocks.shifts, blocks.widths, blocks.radii
         ):
             continue
-        near += 1
         one, other = member, members[n]
         if joined.size > 0 and joined[one] == joined[other]:
             continue
@@ -274,7 +285,23 @@ def _report(
             one, other = other, one
         found[size] = np.uint64(one) << np.uint64(32) | np.uint64(other)
         size += 1
-    return found, size, near
+    return found, size
+
+
+@kernel
+def _numbers_of_buckets(
+    starts: NDArray[np.int64], members: NDArray[np.uint32], joined: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """The number that all members of a bucket have in ``joined``, or -1; nothing if nothing is joined."""
+    numbers = np.full(starts.size - 1 if joined.size > 0 else 0, -1, np.int64)
+    for key in range(numbers.size):
+        for n in range(starts[key], starts[key + 1]):
+            number = joined[members[n]]
+            if n > starts[key] and number != numbers[key]:
+                numbers[key] = -1
+                break
+            numbers[key] = number
+    return numbers
 
 
 @kernel
@@ -286,6 +313,7 @@ def _fill_tile(
     starts: NDArray[np.int64],
     key: int,
     flips: NDArray[np.int64],
+    numbers: NDArray[np.int64],
     is_same: bool,
     flip: int,
     place: int,
@@ -297,8 +325,9 @@ def _fill_tile(
     filled = 0
     while flip < flips.size:
         other = key ^ flips[flip]
-        # Of one array, a pair of buckets is walked from the smaller key.
-        size = 0 if is_same and other <= key else starts[other + 1] - starts[other]
+        # Of one array, a pair of buckets is walked from the smaller key, unless all in both are joined already.
+        is_walked = not is_same or (other > key and (numbers.size == 0 or not 0 <= numbers[key] == numbers[other]))
+        size = starts[other + 1] - starts[other] if is_walked else 0
         taken = min(size - place, tile.size - filled)
         for n in range(taken):
             tile[filled + n] = prints[starts[other] + place + n]
@@ -324,9 +353,10 @@ def _search(
     block: int,
     blocks: Blocks,
     joined: NDArray[np.int64],
+    numbers: NDArray[np.int64],
     is_same: bool,
     state: NDArray[np.int64],
-) -> tuple[NDArray[np.uint64], int]:
+) -> NDArray[np.uint64]:
     """Pairs ``left << 32 | right`` of the left buckets up to ``end``, each reported by its first block only.
 
     With ``is_same`` both sides are one array, and the smaller number comes first. ``state`` says where to go on, and
@@ -334,31 +364,33 @@ def _search(
     present tile begins with, members that were compared with it. It is behind ``end`` when all is done.
     """
     max_hamming = np.uint64(blocks.max_hamming)
-    found, size, near = np.empty(1024, np.uint64), 0, 0
+    found, size = np.empty(1024, np.uint64), 0
     tile, tile_members = np.empty(_TILE, np.uint64), np.empty(_TILE, np.uint32)
     while state[0] < end:
         key = state[0]
         start, stop = left_starts[key], left_starts[key + 1]
-        while is_same and state[1] < stop - start and size < _PAIRS_OF_A_CHUNK:
+        number = numbers[key] if numbers.size > 0 else -1
+        while is_same and number < 0 and state[1] < stop - start and size < _PAIRS_OF_A_CHUNK:
             a = start + state[1]
             state[1] += 1
             if _has_near(left_prints, a + 1, stop, left_prints[a], max_hamming):
-                found, size, near = _report(
-                    found, size, near, left_prints[a], left_members[a], left_prints, left_members, a + 1, stop,
+                found, size = _report(
+                    found, size, left_prints[a], left_members[a], left_prints, left_members, a + 1, stop,
                     block, blocks, joined, is_same,
                 )  # fmt: skip
         while start < stop and state[2] < flips.size and size < _PAIRS_OF_A_CHUNK:
             filled, flip, place = _fill_tile(
-                tile, tile_members, right_prints, right_members, right_starts, key, flips, is_same, state[2], state[3]
-            )
+                tile, tile_members, right_prints, right_members, right_starts, key, flips, numbers, is_same,
+                state[2], state[3],
+            )  # fmt: skip
             padded = (filled + _VECTORS - 1) // _VECTORS * _VECTORS
             tile[filled:padded] = tile[max(filled - 1, 0)]
             while state[4] < stop - start and size < _PAIRS_OF_A_CHUNK:
                 a = start + state[4]
                 state[4] += 1
                 if _has_near(tile, 0, padded, left_prints[a], max_hamming):
-                    found, size, near = _report(
-                        found, size, near, left_prints[a], left_members[a], tile, tile_members, 0, filled,
+                    found, size = _report(
+                        found, size, left_prints[a], left_members[a], tile, tile_members, 0, filled,
                         block, blocks, joined, is_same,
                     )  # fmt: skip
             if state[4] == stop - start:
@@ -366,4 +398,4 @@ def _search(
         if size >= _PAIRS_OF_A_CHUNK:
             break
         state[0], state[1], state[2], state[3], state[4] = key + 1, 0, 0, 0, 0
-    return found[:size], near
+    return found[:size]

@@ -20,7 +20,7 @@ from airflow_provider_autoglm.corpus.dedupe.candidates import (
 )
 from airflow_provider_autoglm.corpus.dedupe.clusters import Clusters, find_clusters
 from airflow_provider_autoglm.corpus.dedupe.neighbours import hamming_distances
-from airflow_provider_autoglm.corpus.dedupe.prints import BAND_COLUMNS, FACTS, Prints, is_document
+from airflow_provider_autoglm.corpus.dedupe.prints import BAND_COLUMNS, Prints, is_document, prints_schema
 from airflow_provider_autoglm.corpus.dedupe.shingles import ShinglesOnDisk
 from airflow_provider_autoglm.corpus.dedupe.store import NOTHING_STORED, DocumentStore, sketches_of
 from airflow_provider_autoglm.corpus.dedupe.verify import KEPT, Problem
@@ -97,13 +97,13 @@ def plan_removal(
     settings: DedupeSettings,
     *,
     store: DocumentStore | None = None,
-    published: Corpus | None = None,
+    published: Sequence[Corpus] | None = None,
     is_compared: NDArray[np.bool_] | None = None,
 ) -> Plan:
     """Decide what goes; the same documents in another order give the same decision.
 
     ``is_compared`` is what :func:`candidates.has_candidate` finds, when that was searched before. Documents of the
-    ``store`` stay; with ``published`` only those count that this dataset version holds.
+    ``store`` stay; with ``published`` only those count that one of these dataset versions holds.
     """
     started = time.monotonic()
     fingerprints = fingerprints_of(prints)
@@ -124,7 +124,7 @@ def plan_removal(
         settings.max_hamming,
         stored.num_rows,
     )
-    heap = _heap(_facts(prints, is_compared), np.flatnonzero(is_compared), stored)
+    heap = _heap(_facts(prints, is_compared, stored, settings), np.flatnonzero(is_compared))
     clusters = find_clusters(_problem(heap, settings), _shingles(sources, heap, stored))
     compared = _compared(heap, clusters, stored)
     metrics = {
@@ -137,27 +137,29 @@ def plan_removal(
     return Plan(fingerprints, compared, metrics)
 
 
-def _facts(prints: Prints, is_compared: NDArray[np.bool_]) -> pa.Table:
-    """The prints of the documents that are compared."""
-    tables = [FACTS.empty_table()]
+def _facts(
+    prints: Prints, is_compared: NDArray[np.bool_], stored: pa.Table, settings: DedupeSettings
+) -> pa.Table:
+    """The prints of the documents that are compared, those of the store behind them."""
+    tables = [prints_schema(settings).empty_table()]
     seen = 0
     for table in prints.iter_tables():
         tables.append(table.filter(pa.array(is_compared[seen : seen + table.num_rows])))
         seen += table.num_rows
-    return pa.concat_tables(tables, promote_options="default").combine_chunks()
+    tables.append(stored.drop_columns(["cluster_id", "set_size", "sketch"]))
+    return pa.concat_tables(tables, promote_options="default").drop_columns(["length"]).combine_chunks()
 
 
-def _heap(batch: pa.Table, numbers: NDArray[np.int64], stored: pa.Table) -> _Heap:
-    facts = pa.concat_tables([batch, stored.select([n for n in stored.column_names if n in batch.column_names])],
-                             promote_options="default").combine_chunks()  # fmt: skip
-    is_stored = np.arange(facts.num_rows) >= batch.num_rows
+def _heap(facts: pa.Table, numbers: NDArray[np.int64]) -> _Heap:
+    """Put documents in keep order; ``facts`` are those of the documents ``numbers``, then those of the store."""
+    is_stored = np.arange(facts.num_rows) >= numbers.size
     is_labelled = facts["is_labelled"].to_numpy() & ~is_stored
-    is_known = pc.is_in(facts["doc_id"], stored["doc_id"]).to_numpy()
+    is_known = pc.is_in(facts["doc_id"], facts["doc_id"].slice(numbers.size)).to_numpy()
     rank = facts["rank"].to_numpy()  # NaN for a null, which is sorted behind all numbers
     order = np.lexsort((_rank_of(facts["doc_id"].combine_chunks()), -rank, ~is_known, ~is_stored, ~is_labelled))
+    number = np.append(numbers, np.full(facts.num_rows - numbers.size, _STORED))[order]
+    place = np.where(is_stored, np.arange(facts.num_rows) - numbers.size, _STORED)[order]
     facts = facts.take(order)
-    number = np.concatenate((numbers, np.full(stored.num_rows, _STORED)))[order]
-    place = np.concatenate((np.full(batch.num_rows, _STORED), np.arange(stored.num_rows)))[order]
     return _Heap(facts, number, place, _first_with_same_text(facts["text_hash"]))
 
 
@@ -166,6 +168,7 @@ def _first_with_same_text(text_hash: pa.ChunkedArray) -> NDArray[np.int64]:
     codes = text_hash.combine_chunks().dictionary_encode().indices.to_numpy()
     _, first = np.unique(codes, return_index=True)
     places: NDArray[np.int64] = first[codes].astype(np.int64)
+    pa.default_memory_pool().release_unused()
     return places
 
 
@@ -220,7 +223,7 @@ def _compared(heap: _Heap, clusters: Clusters, stored: pa.Table) -> Compared:
     # A copy of a text that goes itself goes for the same kept document: kept_id always names one that is kept.
     instead = distinct[np.where(is_text_kept, text, clusters.kept_by[text])]
     is_known = pc.is_in(heap.facts["doc_id"], stored["doc_id"]).to_numpy()
-    goes = (instead != np.arange(instead.size)) & ~is_known
+    goes = (instead != np.arange(instead.size)) & ~(is_known & _is_first_of_its_id(heap))
     fingerprints = heap.facts["simhash"].to_numpy()
     hamming = hamming_distances(fingerprints, np.arange(instead.size), fingerprints, instead)
     jaccard = np.where(is_text_kept, 1.0, clusters.jaccard[text]).astype(np.float32)
@@ -237,6 +240,15 @@ def _compared(heap: _Heap, clusters: Clusters, stored: pa.Table) -> Compared:
         is_exact=(goes & is_text_kept)[documents],
         cluster_id=cluster_id.take(documents),
     )
+
+
+def _is_first_of_its_id(heap: _Heap) -> NDArray[np.bool_]:
+    """Which documents of the batch are the first ones with their ``doc_id``."""
+    of_batch = np.flatnonzero(heap.number != _STORED)
+    ids = heap.facts["doc_id"].take(of_batch).combine_chunks().dictionary_encode().indices.to_numpy()
+    is_first = np.zeros(heap.number.size, np.bool_)
+    is_first[of_batch[np.unique(ids, return_index=True)[1]]] = True
+    return is_first
 
 
 def _cluster_ids(heap: _Heap, component: NDArray[np.int64], stored: pa.Table) -> pa.Array:

@@ -128,7 +128,9 @@ def _rank_column(settings: DedupeSettings) -> list[str]:
 def _is_labelled(documents: pa.Table) -> pa.Array | pa.ChunkedArray:
     if "label_source" not in documents.column_names:
         return pa.array(np.zeros(documents.num_rows, np.bool_))
-    return pc.is_in(documents["label_source"], pa.array(LABELLED_BY_PEOPLE, pa.string()))
+    # Tables of others hold a column of nulls alone as one without a type, or strings as a dictionary.
+    sources = documents["label_source"].cast(pa.string())
+    return pc.is_in(sources, pa.array(LABELLED_BY_PEOPLE, pa.string()))
 
 
 def _rank(documents: pa.Table, length: pa.Array, settings: DedupeSettings) -> pa.Array | pa.ChunkedArray:
@@ -136,10 +138,11 @@ def _rank(documents: pa.Table, length: pa.Array, settings: DedupeSettings) -> pa
         return length.cast(pa.float64())
     (name,) = _rank_column(settings)
     values = documents[name]
-    if pa.types.is_temporal(values.type):
+    if pa.types.is_timestamp(values.type) or pa.types.is_date(values.type):
         # Of a time only the order counts: microseconds since 1970 are whole numbers of a float until the year 2255.
-        values = values.cast(pa.timestamp("us")).cast(pa.int64())
+        values = values.cast(pa.timestamp("us"), safe=False).cast(pa.int64())
     elif not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type) or pa.types.is_null(values.type)):
-        raise SettingsError([f"dedupe.keep_column = {name}: type {values.type}, but numbers or times are needed"])
+        found = f"column {name} has type {values.type}, but numbers, dates or timestamps are needed"
+        raise SettingsError([f"dedupe.keep = {settings.keep}: {found}"])
     ranks = values.cast(pa.float64(), safe=False)
     return pc.negate(ranks) if settings.keep == "earliest" else ranks

@@ -33,7 +33,7 @@ def deduplicate(
     *,
     state_uri: str | None = None,
     as_of: datetime | None = None,
-    published: str | None = None,
+    published: str | Sequence[str] | None = None,
     storage: Storage | None = None,
     progress: ProgressCallback | None = None,
     provenance: Provenance | None = None,
@@ -45,13 +45,14 @@ def deduplicate(
 
     With ``state_uri`` (and ``settings.across_runs``) documents are compared with those that earlier runs kept too, and
     what this run keeps is stored there: as of ``as_of``, so that a run never sees a later one. ``published`` is the
-    dataset version that the stored documents must be in to count.
+    dataset version that the stored documents must be in to count, or a list of them: of an empty one none counts.
 
     :raises MissingColumnsError: if a corpus lacks ``doc_id``, ``text`` or a column that ``settings.keep`` needs.
     :raises SettingsError: if ``settings.keep_column`` is neither a number nor a time.
     :raises TooManyRemovedError: if more than ``settings.max_removed_fraction`` of the rows would go.
     """
     # The compiled kernels behind this are loaded when there is work, after compile_cache has been set up.
+    from airflow_provider_autoglm.corpus.dedupe.compile_cache import compile_time_told
     from airflow_provider_autoglm.corpus.dedupe.prints import ScratchPrints, iter_prints, prints_schema
 
     removal = Removal.begin(
@@ -67,9 +68,10 @@ def deduplicate(
     )
     if removal.attempt.committed is not None:
         return removal.attempt.reused_result()
-    started = time.monotonic()
-    prints = ScratchPrints(iter_prints(removal.sources, settings), prints_schema(settings))
-    return removal.finish(prints, metrics={"seconds/fingerprint": round(time.monotonic() - started, 3)})
+    with compile_time_told():
+        started = time.monotonic()
+        prints = ScratchPrints(iter_prints(removal.sources, settings), prints_schema(settings))
+        return removal.finish(prints, metrics={"seconds/fingerprint": round(time.monotonic() - started, 3)})
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ class Removal:
     settings: DedupeSettings
     attempt: StageAttempt
     store: DocumentStore | None
-    published: Corpus | None
+    published: tuple[Corpus, ...] | None
 
     @classmethod
     def begin(
@@ -91,7 +93,7 @@ class Removal:
         *,
         state_uri: str | None,
         as_of: datetime | None,
-        published: str | None,
+        published: str | Sequence[str] | None,
         storage: Storage | None,
         progress: ProgressCallback | None,
         provenance: Provenance | None,
@@ -102,13 +104,14 @@ class Removal:
 
         sources = open_sources(source, storage=storage)
         inputs = [corpus.as_input() for corpus in sources]
-        store = version = None
+        store = versions = None
         if state_uri is not None and settings.across_runs:
             store = DocumentStore.open(state_uri, destination, settings, as_of=as_of, storage=storage)
             inputs.append(store.as_input())
             if published is not None:
-                version = Corpus.open(published, storage=storage, verify=False)
-                inputs.append(version.as_input())
+                uris = [published] if isinstance(published, str) else published
+                versions = tuple(Corpus.open(uri, storage=storage, verify=False) for uri in uris)
+                inputs.extend(version.as_input() for version in versions)
         attempt = StageAttempt(
             STAGE,
             [*inputs, *further_inputs],
@@ -119,7 +122,7 @@ class Removal:
             progress=progress,
             provenance=provenance,
         )
-        return cls(sources, settings, attempt, store, version)
+        return cls(sources, settings, attempt, store, versions)
 
     def finish(
         self, prints: Prints, *, metrics: Mapping[str, float], is_compared: NDArray[np.bool_] | None = None

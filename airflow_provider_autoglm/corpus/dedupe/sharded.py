@@ -38,6 +38,7 @@ def fingerprint(
     :raises MissingColumnsError: if a corpus lacks ``doc_id``, ``text`` or a column that ``settings.keep`` needs.
     :raises SettingsError: if ``settings.keep_column`` is neither a number nor a time.
     """
+    from airflow_provider_autoglm.corpus.dedupe.compile_cache import compile_time_told
     from airflow_provider_autoglm.corpus.dedupe.prints import iter_prints
 
     sources = open_sources(source, storage=storage)
@@ -52,9 +53,10 @@ def fingerprint(
     )
     if attempt.committed is not None:
         return attempt.reused_result()
-    for table in iter_prints(sources, settings):
-        attempt.count_in(table.num_rows)
-        attempt.write(table)
+    with compile_time_told():
+        for table in iter_prints(sources, settings):
+            attempt.count_in(table.num_rows)
+            attempt.write(table)
     attempt.report()
     return attempt.commit()
 
@@ -75,6 +77,7 @@ def search(
     blocks of SimHash, and of the bands of MinHash. A document is found by one share at least if it has a candidate.
     """
     from airflow_provider_autoglm.corpus.dedupe.candidates import fingerprints_of, has_candidate
+    from airflow_provider_autoglm.corpus.dedupe.compile_cache import compile_time_told
 
     sources = open_sources(prints, storage=storage)
     attempt = StageAttempt(
@@ -89,7 +92,8 @@ def search(
     if attempt.committed is not None:
         return attempt.reused_result()
     every = _Together(sources)
-    found = np.flatnonzero(has_candidate(every, fingerprints_of(every), settings, share))
+    with compile_time_told():
+        found = np.flatnonzero(has_candidate(every, fingerprints_of(every), settings, share))
     attempt.count_in(found.size)
     attempt.write(pa.table({"document": found}))
     attempt.report()
@@ -105,12 +109,14 @@ def resolve(
     found: Sequence[str],
     state_uri: str | None = None,
     as_of: datetime | None = None,
-    published: str | None = None,
+    published: str | Sequence[str] | None = None,
     storage: Storage | None = None,
     progress: ProgressCallback | None = None,
     provenance: Provenance | None = None,
 ) -> StageResult:
-    """As :func:`removal.deduplicate`, given the ``prints`` of all parts of ``source`` in order and what was ``found``."""
+    """As :func:`removal.deduplicate`, given the ``prints`` of all parts of ``source`` in order and what was found."""
+    from airflow_provider_autoglm.corpus.dedupe.compile_cache import compile_time_told
+
     printed = open_sources(prints, storage=storage)
     shares = open_sources(found, storage=storage)
     removal = Removal.begin(
@@ -131,7 +137,8 @@ def resolve(
     for corpus in shares:
         for table in corpus.iter_tables():
             is_compared[table["document"].to_numpy()] = True
-    return removal.finish(_Together(printed), metrics={}, is_compared=is_compared)
+    with compile_time_told():
+        return removal.finish(_Together(printed), metrics={}, is_compared=is_compared)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from airflow_provider_autoglm.corpus.dedupe.neighbours import iter_pairs_between
 from airflow_provider_autoglm.corpus.dedupe.prints import BAND_COLUMNS, FACTS
 from airflow_provider_autoglm.corpus.dedupe.shingles import TextSets
 from airflow_provider_autoglm.corpus.manifest import Input, digest_of, find_manifest
+from airflow_provider_autoglm.corpus.schema import set_column
 from airflow_provider_autoglm.corpus.stage import StageAttempt
 from airflow_provider_autoglm.corpus.storage import Storage, as_uri
 from airflow_provider_autoglm.corpus.store import Corpus, StoredShard, work_digest
@@ -108,11 +109,12 @@ class DocumentStore:
         fingerprints: NDArray[np.uint64],
         band_keys: Sequence[NDArray[np.uint32]],
         settings: DedupeSettings,
-        published: Corpus | None,
+        published: Sequence[Corpus] | None,
     ) -> pa.Table:
         """The stored documents that are candidates of any of ``fingerprints``, or of any key of the MinHash bands.
 
-        With ``published`` only those that it holds: what was never published, or was erased since, keeps nothing out.
+        With ``published`` only those that one of them holds: what was never published, or was erased since, keeps
+        nothing out.
 
         :raises ShardMissingError: if a part lacks a file.
         :raises ShardDamagedError: if a file of a part cannot be read.
@@ -124,7 +126,7 @@ class DocumentStore:
             for shards in _together(corpus.shards):
                 found.extend(_near_rows(corpus, shards, prints, keys, settings.max_hamming))
             log.info("dedupe: %d documents of %s compared", corpus.rows, corpus.uri)
-        stored = pa.concat_tables(found, promote_options="default").combine_chunks()
+        stored = _with_keys(pa.concat_tables(found, promote_options="default"), len(band_keys)).combine_chunks()
         return stored if published is None else _published(stored, published)
 
 
@@ -179,8 +181,8 @@ def _near_rows(
     tables = [corpus.shard_columns(stored, columns) for stored in shards]
     stored_prints = np.concatenate([table["simhash"].to_numpy() for table in tables])
     is_near = np.zeros(stored_prints.size, np.bool_)
-    for chunk in iter_pairs_between(prints, stored_prints, max_hamming):
-        is_near[chunk.pairs & np.uint64(0xFFFFFFFF)] = True
+    for pairs in iter_pairs_between(prints, stored_prints, max_hamming):
+        is_near[pairs & np.uint64(0xFFFFFFFF)] = True
     start = 0
     for stored, table in zip(shards, tables, strict=True):
         near = is_near[start : start + table.num_rows]
@@ -194,9 +196,19 @@ def _near_rows(
             yield corpus.shard_rows(stored, np.flatnonzero(near))
 
 
-def _published(stored: pa.Table, published: Corpus) -> pa.Table:
-    """The rows of ``stored`` whose document a dataset version holds."""
+def _with_keys(stored: pa.Table, bands: int) -> pa.Table:
+    """The rows with the keys of ``bands`` bands, ``NO_KEY`` where they were stored without MinHash."""
+    for name in BAND_COLUMNS[:bands]:
+        none = pa.array(np.full(stored.num_rows, NO_KEY, np.uint32))
+        known = name in stored.column_names
+        stored = set_column(stored, name, stored[name].fill_null(NO_KEY) if known else none)
+    return stored
+
+
+def _published(stored: pa.Table, published: Sequence[Corpus]) -> pa.Table:
+    """The rows of ``stored`` whose document one of the dataset versions holds."""
     asked = pc.unique(stored["doc_id"]).cast(pa.string())
-    held = [table["doc_id"].filter(pc.is_in(table["doc_id"], asked)) for table in published.iter_tables(["doc_id"])]
+    tables = (table for version in published for table in version.iter_tables(["doc_id"]))
+    held = [table["doc_id"].filter(pc.is_in(table["doc_id"], asked)) for table in tables]
     chunks = [chunk for column in held for chunk in column.chunks]
     return stored.filter(pc.is_in(stored["doc_id"], pa.chunked_array(chunks, pa.string()).cast(pa.large_string())))

@@ -105,21 +105,26 @@ def roots(parent: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 @kernel
-def _join(parent: NDArray[np.int64], one: int, other: int, problem: Problem, shingles: Shingles) -> None:
-    """Unite two documents if they are similar; what is joined already is not compared."""
+def _join(parent: NDArray[np.int64], one: int, other: int, problem: Problem, shingles: Shingles) -> int:
+    """Unite two documents if they are similar; what is joined already is not compared. Returns 1 if it was."""
     if min(one, other) >= problem.first_stored and max(one, other) < problem.end_stored:
-        return
+        return 0
     first, second = _root(parent, one), _root(parent, other)
-    if first != second and similarity(shingles, one, other, problem.min_jaccard) >= 0:
+    if first == second:
+        return 0
+    if similarity(shingles, one, other, problem.min_jaccard) >= 0:
         parent[max(first, second)] = min(first, second)
+    return 1
 
 
 @kernel
-def join_pairs(parent: NDArray[np.int64], pairs: NDArray[np.uint64], problem: Problem, shingles: Shingles) -> None:
-    """Unite the similar ones of ``pairs``, which are ``i << 32 | j``."""
+def join_pairs(parent: NDArray[np.int64], pairs: NDArray[np.uint64], problem: Problem, shingles: Shingles) -> int:
+    """Unite the similar ones of ``pairs``, which are ``i << 32 | j``; returns how many were compared."""
+    compared = 0
     for pair in pairs:
         one, other = np.int64(pair >> np.uint64(32)), np.int64(pair & np.uint64(0xFFFFFFFF))
-        _join(parent, int(one), int(other), problem, shingles)
+        compared += _join(parent, int(one), int(other), problem, shingles)
+    return compared
 
 
 @kernel
@@ -129,8 +134,9 @@ def join_groups(
     bounds: NDArray[np.int64],
     problem: Problem,
     shingles: Shingles,
-) -> None:
-    """Unite the similar ones of each group ``members[bounds[g]:bounds[g + 1]]``, all with all unless joined already."""
+) -> int:
+    """Unite the similar ones of each group ``members[bounds[g]:bounds[g + 1]]``; returns how many were compared."""
+    compared = 0
     for group in range(bounds.size - 1):
         start, end = bounds[group], bounds[group + 1]
         first = _root(parent, members[start])
@@ -139,7 +145,8 @@ def join_groups(
             is_joined &= _root(parent, members[n]) == first
         for n in range(start + 1, start if is_joined else end):
             for earlier in range(start, n):
-                _join(parent, members[earlier], members[n], problem, shingles)
+                compared += _join(parent, members[earlier], members[n], problem, shingles)
+    return compared
 
 
 @kernel

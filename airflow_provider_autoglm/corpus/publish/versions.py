@@ -37,6 +37,21 @@ def committed_versions(datasets: str, storage: Storage) -> Iterator[Version]:
             yield Version(number, uri, manifest)
 
 
+def version_before(datasets: str, run_folder: str, storage: Storage) -> Version | None:
+    """The newest committed version that came before those of the run in ``run_folder``, or None before the first.
+
+    What a run reads of the dataset stays the same when it is run again after it has published, or after later runs.
+    """
+    own = f"{as_uri(run_folder)}/"
+    before: Version | None = None
+    for version in committed_versions(datasets, storage):
+        if any(item.uri.startswith(own) for item in version.manifest.inputs):
+            before = None
+        elif before is None:
+            before = version
+    return before
+
+
 def newest_version(datasets: str, storage: Storage) -> Version | None:
     """The newest committed version, or None before the first."""
     return next(committed_versions(datasets, storage), None)
