@@ -55,6 +55,10 @@ LABEL_COLUMNS = pa.schema(
 LABELLED_BY_PEOPLE = ("human", "feedback")
 """Values of ``label_source`` that no automatic stage overwrites."""
 
+TRAFFIC_SOURCE = "traffic"
+"""``source`` of what the gateway was asked: one text is one document however often it came. These are texts of persons,
+erased on request, so they are not copied elsewhere."""
+
 HEX_DIGITS_OF_DOC_ID = 32
 
 

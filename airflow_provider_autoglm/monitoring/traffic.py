@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from airflow_provider_autoglm.corpus.documents import admit_documents
 from airflow_provider_autoglm.corpus.manifest import Input, digest_of
 from airflow_provider_autoglm.corpus.result import ProgressCallback, StageResult
-from airflow_provider_autoglm.corpus.schema import LABEL_COLUMNS, document_id
+from airflow_provider_autoglm.corpus.schema import LABEL_COLUMNS, TRAFFIC_SOURCE, document_id
 from airflow_provider_autoglm.corpus.stage import Provenance, StageAttempt
 from airflow_provider_autoglm.corpus.storage import Storage
 from airflow_provider_autoglm.monitoring.novelty import FEWEST_ROWS, novelty
@@ -29,8 +29,6 @@ from airflow_provider_autoglm.state.served import Judged, Served, newest_served,
 log = logging.getLogger(__name__)
 
 STAGE = "collect_traffic"
-SOURCE = "traffic"
-"""Source of every document of this stage, so that one text is one document however often and however it came."""
 
 NO_TEXT, EXPLAINED, REPEATED_TEXT, NOT_DRAWN = "no_text", "explained", "repeated_text", "not_drawn"
 
@@ -159,7 +157,7 @@ def _judged_documents(attempt: StageAttempt, feedback: Sequence[Judged]) -> dict
     found: dict[str, _Document] = {}
     with_text = [(said.text, said) for said in feedback if said.text is not None]
     for text, said in with_text:
-        doc_id = document_id(SOURCE, text)
+        doc_id = document_id(TRAFFIC_SOURCE, text)
         if said.given_label is not None or doc_id not in found:
             found[doc_id] = _Document(doc_id, text, said.at, said.given_label)
     attempt.count_in(len(feedback))
@@ -213,7 +211,7 @@ def _with_doc_ids(database: Database, looked: _Log, positions: NDArray[np.intp])
         for position in some:
             row = int(looked.ids[position])
             if row in texts:
-                doc_id = document_id(SOURCE, texts[row])
+                doc_id = document_id(TRAFFIC_SOURCE, texts[row])
                 yield _Candidate(doc_id, row, float(looked.at[position]), float(looked.weights[position]))
 
 
@@ -238,7 +236,8 @@ def _reservoir_key(candidate: _Candidate) -> tuple[float, str]:
 
 def _write(attempt: StageAttempt, documents: Iterable[_Document]) -> int:
     """Write documents in an order of their own; those that cannot be documents are rejected. Returns how many stay."""
-    admitted = admit_documents(_table(sorted(documents, key=lambda one: one.doc_id)), uri=attempt.uri, source=SOURCE)
+    table = _table(sorted(documents, key=lambda one: one.doc_id))
+    admitted = admit_documents(table, uri=attempt.uri, source=TRAFFIC_SOURCE)
     attempt.write(admitted.kept)
     attempt.reject(admitted.rejected)
     return int(admitted.kept.num_rows)

@@ -12,10 +12,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from airflow_provider_autoglm.corpus.schema import TRAFFIC_SOURCE
 from airflow_provider_autoglm.corpus.store import Corpus, StoredShard
 from airflow_provider_autoglm.settings.base import redact_userinfo
 
 EXACT_DUPLICATE = "exact_duplicate"
+_WITHHELD = "(a text of the traffic: not copied here, where nobody would erase it)"
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,7 @@ def _document(corpus: Corpus, place: Place) -> Document:
     url = row.get("url")
     return Document(
         doc_id=row["doc_id"],
-        text=row["text"],
+        text=row["text"] if row.get("source") != TRAFFIC_SOURCE else _WITHHELD,
         url=url and redact_userinfo(url),
         title=row.get("title"),
         lang=row.get("lang"),

@@ -32,6 +32,7 @@ _ROW = pa.schema(
         ("lang", pa.string()),
         ("simhash", pa.uint64()),
         ("cluster_id", pa.string()),
+        ("source", pa.string()),
     ]
 )
 _REMOVED_ROW = pa.schema(
@@ -221,6 +222,19 @@ def test_a_password_in_an_address_is_not_shown(tmp_path: Path) -> None:
     removed = [near_row("b", "a", url="https://me:marked-secret@site.example/b")]
     (pair,) = report_of(committed(tmp_path, [kept_row("a")], removed)).pairs
     assert pair.removed.url == "https://***@site.example/b"
+
+
+def test_texts_of_the_traffic_are_withheld_on_either_side(tmp_path: Path) -> None:
+    kept = [kept_row("a", source="traffic"), kept_row("c", source="crawl")]
+    removed = [near_row("b", "a", source="crawl"), near_row("d", "c", source="traffic")]
+    pairs = {pair.removed.doc_id: pair for pair in report_of(committed(tmp_path, kept, removed)).pairs}
+    assert pairs["b"].removed.text == "text of b"
+    assert pairs["d"].kept is not None
+    assert pairs["d"].kept.text == "text of c"
+    assert pairs["b"].kept is not None
+    assert {pairs["b"].kept.text, pairs["d"].removed.text} == {
+        "(a text of the traffic: not copied here, where nobody would erase it)"
+    }
 
 
 def test_the_report_of_joined_parts_is_that_of_their_rows(tmp_path: Path) -> None:
