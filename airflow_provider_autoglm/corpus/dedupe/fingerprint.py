@@ -17,8 +17,8 @@ from airflow_provider_autoglm.corpus.dedupe.md5 import (
     HALVES_OF_A_DIGEST,
     LANES,
     WORDS_OF_A_BLOCK,
-    fill_lane,
     md5_low_halves,
+    put_message,
 )
 from airflow_provider_autoglm.corpus.dedupe.threads import in_threads
 from airflow_provider_autoglm.corpus.dedupe.tokens import CHARACTERS_OF_A_WINDOW, Tokens, batches_of, tokenise
@@ -26,6 +26,9 @@ from airflow_provider_autoglm.corpus.dedupe.tokens import CHARACTERS_OF_A_WINDOW
 if TYPE_CHECKING:
     from simhash import Simhash
 
+_NO_CHARACTER = 0xFFFFFFFF
+_ENCODED = LANES + 16
+"""Characters that are encoded for a block: those its last windows reach to, in whole vectors."""
 _PLANES = 48
 """Binary digits of the counters: windows of a text stay below 2 ** 48."""
 
@@ -38,8 +41,8 @@ def simhash64(texts: Sequence[str]) -> NDArray[np.uint64]:
 
 def simhash_of(tokens: Tokens) -> NDArray[np.uint64]:
     """As :func:`simhash64`, of texts that are tokens already."""
-    digests, bounds = _digests(tokens.codes, tokens.bounds)
-    return _majorities(digests, bounds)
+    codes, starts, ends = _stream(tokens.codes, tokens.bounds)
+    return _majorities(_digests(codes), starts, ends)
 
 
 def to_simhash(fingerprint: int | np.uint64) -> Simhash:
@@ -50,73 +53,88 @@ def to_simhash(fingerprint: int | np.uint64) -> Simhash:
 
 
 @kernel
-def _utf8(code: np.uint32) -> tuple[np.uint64, int]:
-    """The UTF-8 bytes of a character, the first one lowest, and how many they are."""
-    c = np.uint64(code)
-    if c < 0x80:
-        return c, 1
-    last = np.uint64(0x80 | (c & 0x3F))
-    if c < 0x800:
-        return np.uint64(0xC0 | (c >> 6) | (last << 8)), 2
-    third = np.uint64(0x80 | ((c >> 6) & 0x3F))
-    if c < 0x10000:
-        return np.uint64(0xE0 | (c >> 12) | (third << 8) | (last << 16)), 3
-    second = np.uint64(0x80 | ((c >> 12) & 0x3F))
-    return np.uint64(0xF0 | (c >> 18) | (second << 8) | (third << 16) | (last << 24)), 4
+def _stream(
+    codes: NDArray[np.uint32], bounds: NDArray[np.int64]
+) -> tuple[NDArray[np.uint32], NDArray[np.int64], NDArray[np.int64]]:
+    """All characters, with nothing (``_NO_CHARACTER``) after texts shorter than a window and at the end.
 
-
-@kernel
-def _joined(first: np.uint64, size: int, second: np.uint64) -> tuple[np.uint64, np.uint64]:
-    """Up to eight bytes, ``size`` of them, and up to eight that follow, as 16 bytes."""
-    if size == 0:
-        return second, np.uint64(0)
-    shift = np.uint64(8 * size)
-    # In two steps: a shift by 64 at once is undefined.
-    return first | (second << (shift - np.uint64(8))) << np.uint64(8), second >> (np.uint64(64) - shift)
-
-
-@kernel
-def _digests(codes: NDArray[np.uint32], bounds: NDArray[np.int64]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
-    """The last eight bytes of the MD5 of every window, those of text ``i`` at ``window_bounds[i]`` and after.
-
-    They are two little-endian words, the first one high. A text shorter than a window is one window.
+    The windows of text ``i`` begin at ``starts[i]`` to ``ends[i]``: one at least, that of an empty text is empty.
     """
-    window_bounds = np.zeros(bounds.size, np.int64)
-    for text in range(bounds.size - 1):
-        windows = max(bounds[text + 1] - bounds[text] - CHARACTERS_OF_A_WINDOW + 1, 1)
-        window_bounds[text + 1] = window_bounds[text] + windows
-    digests = np.empty(window_bounds[-1] + LANES, np.uint64)
+    texts = bounds.size - 1
+    starts, ends = np.empty(texts, np.int64), np.empty(texts, np.int64)
+    stream = np.full(codes.size + texts * CHARACTERS_OF_A_WINDOW + LANES + _ENCODED, _NO_CHARACTER, np.uint32)
+    size = 0
+    for text in range(texts):
+        length = bounds[text + 1] - bounds[text]
+        for n in range(length):
+            stream[size + n] = codes[bounds[text] + n]
+        starts[text] = size
+        ends[text] = size + max(length - CHARACTERS_OF_A_WINDOW + 1, 1)
+        size += max(length, CHARACTERS_OF_A_WINDOW)
+    blocks = (size + LANES - 1) // LANES
+    return stream[: (blocks - 1) * LANES + _ENCODED], starts, ends
+
+
+@kernel
+def _encode(codes: NDArray[np.uint32], start: int, utf8: NDArray[np.uint64], sizes: NDArray[np.uint64]) -> None:
+    """The UTF-8 bytes of characters, the first one lowest, and how many they are; no branches, to be vectorised."""
+    for n in range(_ENCODED):
+        c = np.uint64(codes[start + n])
+        last = np.uint64(0x80) | (c & np.uint64(0x3F))
+        third = np.uint64(0x80) | ((c >> np.uint64(6)) & np.uint64(0x3F))
+        second = np.uint64(0x80) | ((c >> np.uint64(12)) & np.uint64(0x3F))
+        two = np.uint64(0xC0) | (c >> np.uint64(6)) | (last << np.uint64(8))
+        three = np.uint64(0xE0) | (c >> np.uint64(12)) | (third << np.uint64(8)) | (last << np.uint64(16))
+        four = np.uint64(0xF0) | (c >> np.uint64(18)) | (second << np.uint64(8))
+        four |= (third << np.uint64(16)) | (last << np.uint64(24))
+        up_to_two = c if c < np.uint64(0x80) else two
+        size_up_to_two = np.uint64(1) if c < np.uint64(0x80) else np.uint64(2)
+        up_to_three = up_to_two if c < np.uint64(0x800) else three
+        size_up_to_three = size_up_to_two if c < np.uint64(0x800) else np.uint64(3)
+        some = up_to_three if c < np.uint64(0x10000) else four
+        size = size_up_to_three if c < np.uint64(0x10000) else np.uint64(4)
+        is_some = c != np.uint64(_NO_CHARACTER)
+        utf8[n] = some if is_some else np.uint64(0)
+        sizes[n] = size if is_some else np.uint64(0)
+
+
+@kernel
+def _fill(block: NDArray[np.uint32], utf8: NDArray[np.uint64], sizes: NDArray[np.uint64]) -> None:
+    """Lay out the windows that begin at the first characters as messages, one a lane; no branches, to be vectorised."""
+    eight = np.uint64(8)
+    for lane in range(LANES):
+        first = utf8[lane] | (utf8[lane + 1] << (eight * sizes[lane]))
+        second = utf8[lane + 2] | (utf8[lane + 3] << (eight * sizes[lane + 2]))
+        half = sizes[lane] + sizes[lane + 1]
+        size = half + sizes[lane + 2] + sizes[lane + 3]
+        shift = eight * half
+        # A shift by 64 is undefined, hence the masks and what is chosen instead.
+        shifted = second << (shift & np.uint64(63))
+        rest = second >> ((np.uint64(64) - shift) & np.uint64(63))
+        low = first | (shifted if half < eight else np.uint64(0))
+        high = rest if half > np.uint64(0) else np.uint64(0)
+        put_message(block, lane, low, high, size)
+
+
+@kernel
+def _digests(stream: NDArray[np.uint32]) -> NDArray[np.uint64]:
+    """The last eight bytes of the MD5 of the window at each character, as two little-endian words, the first one high.
+
+    Windows across two texts are among them, which nobody counts.
+    """
+    blocks = (stream.size - _ENCODED) // LANES + 1
+    digests = np.empty(blocks * LANES, np.uint64)
     block = np.zeros(WORDS_OF_A_BLOCK, np.uint32)
     halves = np.empty(HALVES_OF_A_DIGEST, np.uint32)
-    done = lane = 0
-    for text in range(bounds.size - 1):
-        start, end = bounds[text], bounds[text + 1]
-        # A window is two pairs of characters; the pairs at one and two characters before its end are kept.
-        before, size_before, last, size_last = np.uint64(0), 0, np.uint64(0), 0
-        previous, size_previous = np.uint64(0), 0
-        for position in range(start, max(end, start + 1)):
-            character, size = _utf8(codes[position]) if start < end else (np.uint64(0), 0)
-            pair = _joined(previous, size_previous, character)[0]
-            if position - start >= CHARACTERS_OF_A_WINDOW - 1 or position >= end - 1:
-                low, high = _joined(before, size_before, pair)
-                fill_lane(block, lane, low, high, size_before + size_previous + size)
-                lane += 1
-                if lane == LANES:
-                    _take(block, halves, digests, done)
-                    done += LANES
-                    lane = 0
-            before, size_before, last, size_last = last, size_last, pair, size_previous + size
-            previous, size_previous = character, size
-    _take(block, halves, digests, done)
-    return digests, window_bounds
-
-
-@kernel
-def _take(block: NDArray[np.uint32], halves: NDArray[np.uint32], digests: NDArray[np.uint64], done: int) -> None:
-    """Hash a block and put its digests behind the first ``done`` ones."""
-    md5_low_halves(block, halves)
-    for lane in range(LANES):
-        digests[done + lane] = (np.uint64(halves[lane]) << np.uint64(32)) | np.uint64(halves[LANES + lane])
+    utf8 = np.empty(_ENCODED, np.uint64)
+    sizes = np.empty(_ENCODED, np.uint64)
+    for start in range(0, blocks * LANES, LANES):
+        _encode(stream, start, utf8, sizes)
+        _fill(block, utf8, sizes)
+        md5_low_halves(block, halves)
+        for lane in range(LANES):
+            digests[start + lane] = (np.uint64(halves[lane]) << np.uint64(32)) | np.uint64(halves[LANES + lane])
+    return digests
 
 
 @kernel
@@ -182,13 +200,12 @@ def _bytes_in_order(value: np.uint64) -> np.uint64:
 
 
 @kernel
-def _majorities(digests: NDArray[np.uint64], bounds: NDArray[np.int64]) -> NDArray[np.uint64]:
+def _majorities(digests: NDArray[np.uint64], starts: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[np.uint64]:
     """For each text the bits that more than half of its windows have."""
-    fingerprints = np.empty(bounds.size - 1, np.uint64)
+    fingerprints = np.empty(starts.size, np.uint64)
     planes = np.empty(_PLANES, np.uint64)
-    for text in range(bounds.size - 1):
+    for text in range(starts.size):
         planes[:] = 0
-        _count_bits(planes, digests, bounds[text], bounds[text + 1])
-        windows = bounds[text + 1] - bounds[text]
-        fingerprints[text] = _bytes_in_order(_more_than(planes, windows // 2))
+        _count_bits(planes, digests, starts[text], ends[text])
+        fingerprints[text] = _bytes_in_order(_more_than(planes, (ends[text] - starts[text]) // 2))
     return fingerprints

@@ -18,18 +18,17 @@ _Two = tuple[np.uint32, np.uint32]
 
 
 @kernel
-def fill_lane(block: NDArray[np.uint32], lane: int, low: np.uint64, high: np.uint64, size: int) -> None:
+def put_message(block: NDArray[np.uint32], lane: int, low: np.uint64, high: np.uint64, size: np.uint64) -> None:
     """Lay out a message of ``size`` bytes, the first one lowest: its words 0-4 and 14, the others are zero."""
-    if size < 8:
-        low |= np.uint64(0x80) << np.uint64(8 * size)
-    elif size < 16:
-        high |= np.uint64(0x80) << np.uint64(8 * size - 64)
+    end = np.uint64(0x80) << (np.uint64(8) * size & np.uint64(63))
+    low |= end if size < np.uint64(8) else np.uint64(0)
+    high |= end if np.uint64(8) <= size < np.uint64(16) else np.uint64(0)
     block[lane] = np.uint32(low & np.uint64(0xFFFFFFFF))
     block[LANES + lane] = np.uint32(low >> np.uint64(32))
     block[2 * LANES + lane] = np.uint32(high & np.uint64(0xFFFFFFFF))
     block[3 * LANES + lane] = np.uint32(high >> np.uint64(32))
-    block[4 * LANES + lane] = np.uint32(0x80 if size == 16 else 0)
-    block[5 * LANES + lane] = np.uint32(8 * size)
+    block[4 * LANES + lane] = np.uint32(0x80) if size == np.uint64(16) else np.uint32(0)
+    block[5 * LANES + lane] = np.uint32(np.uint64(8) * size)
 
 
 @kernel
