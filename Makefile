@@ -4,10 +4,10 @@ BIN := $(VENV)/bin
 CONSTRAINTS := constraints/airflow-3.3-python-3.11.txt
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help setup test lint bench drills demo docs clean
+.PHONY: help setup test lint bench bench-dedupe drills demo docs clean
 
 help:  ## List the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
 $(VENV)/.demo: pyproject.toml $(CONSTRAINTS)
 	@echo 'Installing into $(VENV): about 2.5 GB, some minutes'
@@ -35,6 +35,9 @@ lint: setup  ## Style, types, import contracts and the generated reference
 
 bench: setup  ## Ratios against peers, measured in one run
 	$(BIN)/python -m benchmarks
+
+bench-dedupe: setup  ## De-duplication against its peers, on Debian's documentation (SIZE=10k|100k|1m OUTPUT=FILE.json)
+	$(BIN)/python -m benchmarks.dedupe --size $(or $(SIZE),10k)$(if $(OUTPUT), --output $(OUTPUT))
 
 drills: setup  ## Kills, outages and load under a real Airflow, by subject (SUBJECT=canary, loop, compose)
 	$(BIN)/python -m pytest --timeout=3600 drills$(if $(SUBJECT),/test_$(SUBJECT).py)

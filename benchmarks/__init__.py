@@ -1,1 +1,1 @@
-"""Benchmarks: each module is a script that prints one table, measured against its peer in the same run."""
+"""Benchmarks: each module is a script that prints tables, measured against its peers in the same run."""
