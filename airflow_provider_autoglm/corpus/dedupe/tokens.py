@@ -17,6 +17,8 @@ WORD_CHARACTERS = re.compile(r"[\w\u4e00-\u9fcc]+")
 """As the package ``simhash`` 2.1.2 has it."""
 
 CHARACTERS_OF_A_WINDOW = 4
+_SIGMA = "\N{GREEK CAPITAL LETTER SIGMA}"
+_NONE = 0xFFFFFFFF
 _CHARACTERS_OF_A_BATCH = 131_072
 """What the kernels hold of a batch fits into the cache of a core then."""
 
@@ -42,33 +44,45 @@ def batches_of(texts: Sequence[str]) -> Iterator[Sequence[str]]:
 
 
 def tokenise(texts: Sequence[str]) -> Tokens:
-    """Lower-case ``texts`` and keep the characters of words; lone surrogates are none."""
-    lowered = [text.lower() for text in texts]
-    codes = np.frombuffer("".join(lowered).encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
-    bounds = np.zeros(len(lowered) + 1, np.int64)
-    np.cumsum(np.fromiter(map(len, lowered), np.int64, len(lowered)), out=bounds[1:])
-    return Tokens(*_keep_word_characters(codes, bounds, _is_word_character()))
+    """The characters of words of ``texts`` in lower case; lone surrogates are none.
+
+    The same as with ``str.lower`` before, which is a table but for the capital sigma: that depends on its neighbours.
+    """
+    joined = "".join(texts)
+    if _SIGMA in joined:
+        texts = [text.lower() if _SIGMA in text else text for text in texts]
+        joined = "".join(texts)
+    codes = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+    bounds = np.zeros(len(texts) + 1, np.int64)
+    np.cumsum(np.fromiter(map(len, texts), np.int64, len(texts)), out=bounds[1:])
+    return Tokens(*_keep_word_characters(codes, bounds, _word_character()))
 
 
 @functools.cache
-def _is_word_character() -> NDArray[np.bool_]:
+def _word_character() -> NDArray[np.uint32]:
+    """For each code point its lower case if that is a character of words, else ``_NONE``."""
     every = np.arange(sys.maxunicode + 1, dtype=np.uint32).tobytes().decode("utf-32-le", "surrogatepass")
-    table = np.zeros(len(every), np.bool_)
-    for run in WORD_CHARACTERS.finditer(every):
-        table[run.start() : run.end()] = True
+    # The only one whose lower case are two characters, of which the second one, a dot above, is none of words.
+    before, dotted, after = every.partition("\u0130")
+    lowered = before.lower() + dotted.lower()[0] + after.lower()
+    table = np.full(len(every), _NONE, np.uint32)
+    codes = np.frombuffer(lowered.encode("utf-32-le", "surrogatepass"), np.uint32)
+    for run in WORD_CHARACTERS.finditer(lowered):
+        table[run.start() : run.end()] = codes[run.start() : run.end()]
     return table
 
 
 @kernel
 def _keep_word_characters(
-    codes: NDArray[np.uint32], bounds: NDArray[np.int64], is_word_character: NDArray[np.bool_]
+    codes: NDArray[np.uint32], bounds: NDArray[np.int64], word_character: NDArray[np.uint32]
 ) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
     kept = np.empty(codes.size, np.uint32)
     kept_bounds = np.zeros(bounds.size, np.int64)
     size = 0
     for text in range(bounds.size - 1):
         for position in range(bounds[text], bounds[text + 1]):
-            kept[size] = codes[position]
-            size += is_word_character[codes[position]]
+            character = word_character[codes[position]]
+            kept[size] = character
+            size += character != np.uint32(_NONE)
         kept_bounds[text + 1] = size
     return kept[:size], kept_bounds
