@@ -20,6 +20,8 @@ MISSING = "missing"
 _HASH_BLOCK_BYTES = 1024 * 1024
 ROWS_OF_A_GROUP = 1_000
 """Rows of a Parquet row group, the unit a stage reads and holds."""
+_REPEATED = ("source", "lang", "charset", "host", "label", "labeler", "label_source", "split", "reason", "stage")
+"""Columns with few different values, which a dictionary makes small; one of texts or ids makes reading slower."""
 
 
 def damage_of(shard: Shard, uri: str, storage: Storage) -> str | None:
@@ -91,7 +93,8 @@ class _OpenShard:
         self._uri = uri
         self._rows = 0
         self._file = _HashingFile(storage.open_new(uri))
-        self._writer = pq.ParquetWriter(self._file, schema, compression="zstd")
+        repeated = [name for name in _REPEATED if name in schema.names]
+        self._writer = pq.ParquetWriter(self._file, schema, compression="zstd", use_dictionary=repeated or False)
 
     def write(self, table: pa.Table) -> None:
         self._pending.append(table)

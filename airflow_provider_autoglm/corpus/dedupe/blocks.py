@@ -64,7 +64,9 @@ def best_blocks(left: int, right: int, max_hamming: int) -> Blocks:
         raise ValueError(f"max_hamming = {max_hamming} must be between 0 and {BITS}")
     # Nothing is searched for free, however it is cut: the cut must not depend on that.
     left, right = max(left, 1), max(right, 1)
-    ways = (_cut(count, max_hamming) for count in range(1, min(max_hamming + 1, BITS) + 1))
+    # More buckets than fingerprints part nothing, and each costs.
+    widest = min(_WIDEST_BLOCK, (left + right).bit_length() + 1)
+    ways = (_cut(count, max_hamming, widest) for count in range(1, min(max_hamming + 1, BITS) + 1))
     blocks = min(ways, key=lambda blocks: sum(block.cost(left, right) for block in blocks))
     columns = ([block.shift for block in blocks], [block.width for block in blocks], [block.radius for block in blocks])
     shifts, widths, radii = (np.array(column, np.int64) for column in columns)
@@ -78,13 +80,13 @@ def flips_of(blocks: Blocks, block: int) -> NDArray[np.int64]:
     return np.array([sum(1 << bit for bit in bits) for bits in chosen], np.int64)
 
 
-def _cut(count: int, max_hamming: int) -> list[_Block]:
+def _cut(count: int, max_hamming: int, widest: int) -> list[_Block]:
     width, wider = divmod(BITS, count)
     radius, larger = divmod(max_hamming + 1 - count, count)
     blocks, shift = [], 0
     for number in range(count):
         bits = width + (number < wider)
-        narrowed = min(bits, _WIDEST_BLOCK)
+        narrowed = min(bits, widest)
         blocks.append(_Block(shift, narrowed, min(radius + (number < larger), narrowed)))
         shift += bits
     return blocks

@@ -11,10 +11,15 @@ from numpy.typing import NDArray
 
 from airflow_provider_autoglm.corpus.dedupe.minhash import NO_KEY, band_groups
 from airflow_provider_autoglm.corpus.dedupe.neighbours import iter_pairs, iter_pairs_between, likely_pairs
-from airflow_provider_autoglm.corpus.dedupe.prints import BAND_COLUMNS, Prints
+from airflow_provider_autoglm.corpus.dedupe.prints import BAND_COLUMNS, Prints, bands_of
 from airflow_provider_autoglm.settings.dedupe import DedupeSettings
 
 _WHOLE = (0, 1)
+
+
+def distance_of_prints(settings: DedupeSettings) -> int:
+    """Bits in which the fingerprints of two documents may differ for them to be compared: copies have the same one."""
+    return settings.max_hamming if settings.method != "minhash" else 0
 
 
 def fingerprints_of(prints: Prints) -> NDArray[np.uint64]:
@@ -41,11 +46,8 @@ def has_candidate(
     """
     number, count = share
     found = np.zeros(fingerprints.size, np.bool_)
-    if number == 0:
-        _mark_same_text(found, _half_text_hashes(prints))
-    if settings.method != "minhash":
-        _mark_near(found, fingerprints, settings.max_hamming, share)
-    for name in BAND_COLUMNS[number::count] if settings.method != "simhash" else ():
+    _mark_near(found, fingerprints, distance_of_prints(settings), share)
+    for name in bands_of(settings)[number::count]:
         found[band_groups(band_column(prints, name)).members] = True
     return found
 
@@ -57,13 +59,11 @@ def is_candidate(
     settings: DedupeSettings,
 ) -> NDArray[np.bool_]:
     """For each document, whether it is a candidate of one of ``others``, which are prints; keys are an array a band."""
-    found = np.zeros(fingerprints.size, np.bool_)
-    if settings.method != "minhash":
-        prints, print_of = np.unique(fingerprints, return_inverse=True)
-        is_near = np.zeros(prints.size, np.bool_)
-        for pairs in iter_pairs_between(prints, np.unique(others["simhash"].to_numpy()), settings.max_hamming):
-            is_near[pairs >> np.uint64(32)] = True
-        found |= is_near[print_of]
+    prints, print_of = np.unique(fingerprints, return_inverse=True)
+    is_near = np.zeros(prints.size, np.bool_)
+    for pairs in iter_pairs_between(prints, np.unique(others["simhash"].to_numpy()), distance_of_prints(settings)):
+        is_near[pairs >> np.uint64(32)] = True
+    found = is_near[print_of]
     for name, keys in zip(BAND_COLUMNS, band_keys, strict=False):
         found |= np.isin(keys, others[name].to_numpy()) & (keys != NO_KEY)
     return found
@@ -87,21 +87,3 @@ def _mark_near(
         is_near[pairs >> np.uint64(32)] = True
         is_near[pairs & np.uint64(0xFFFFFFFF)] = True
     found[order[np.repeat(is_near, sizes)]] = True
-
-
-def _mark_same_text(found: NDArray[np.bool_], keys: NDArray[np.uint64]) -> None:
-    """Mark documents whose key another one has."""
-    order = np.argsort(keys)
-    is_same = keys[order][1:] == keys[order][:-1]
-    found[order[1:][is_same]] = True
-    found[order[:-1][is_same]] = True
-
-
-def _half_text_hashes(prints: Prints) -> NDArray[np.uint64]:
-    """Eight of the sixteen bytes of every text's hash; what they have in common by chance is told apart later."""
-    halves = [np.empty(0, np.uint64)]
-    for table in prints.iter_tables(["text_hash"]):
-        for chunk in table["text_hash"].chunks:
-            end = chunk.offset + len(chunk)
-            halves.append(np.frombuffer(chunk.buffers()[1], np.uint64, 2 * end)[2 * chunk.offset :: 2])
-    return np.concatenate(halves)

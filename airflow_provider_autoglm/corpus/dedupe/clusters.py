@@ -33,13 +33,13 @@ class Clusters:
     verified: int
 
 
-def find_clusters(problem: Problem, on_disk: ShinglesOnDisk) -> Clusters:
+def find_clusters(problem: Problem, on_disk: ShinglesOnDisk, order: NDArray[np.int64]) -> Clusters:
     """Join similar candidates to components, then anchor every component in keep order.
 
-    The result depends on the documents alone. Pairs that could not join anything are not compared, so that ten
-    thousand copies of a page cost little more than ten thousand comparisons.
+    Document ``n`` of the problem has the set ``order[n]``. The result depends on the documents alone. Pairs that could
+    not join anything are not compared, so that ten thousand copies of a page cost little more than as many comparisons.
     """
-    shingles = on_disk.read()
+    shingles = on_disk.read(order)
     parent = np.arange(problem.fingerprints.size)
     if problem.max_hamming >= 0:
         for pairs in likely_pairs(problem.fingerprints, problem.max_hamming):

@@ -10,24 +10,30 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from airflow_provider_autoglm.corpus.dedupe.facts import look_at
 from airflow_provider_autoglm.corpus.dedupe.plan import Plan
 from airflow_provider_autoglm.corpus.dedupe.prints import Prints, is_document
-from airflow_provider_autoglm.corpus.dedupe.shingles import sets_of
 from airflow_provider_autoglm.corpus.dedupe.store import stored_rows
 from airflow_provider_autoglm.corpus.manifest import Counters
 from airflow_provider_autoglm.corpus.schema import set_column
 from airflow_provider_autoglm.corpus.shards import ShardWriter
 from airflow_provider_autoglm.corpus.stage import StageAttempt
 from airflow_provider_autoglm.corpus.store import Corpus, StoredShard
+from airflow_provider_autoglm.settings.dedupe import DedupeSettings
 
 _FOLDERS = ("", "rejected/", "removed/")
 
 
 def write_rows(
-    attempt: StageAttempt, sources: Sequence[Corpus], plan: Plan, prints: Prints, part: StageAttempt | None
+    attempt: StageAttempt,
+    sources: Sequence[Corpus],
+    plan: Plan,
+    prints: Prints,
+    settings: DedupeSettings,
+    part: StageAttempt | None,
 ) -> None:
     """Write every row of ``sources`` in order, one output shard an input shard, and the kept ones to ``part`` too."""
-    output = _Output(attempt, plan, None if part is None else _StoreOutput(part, prints))
+    output = _Output(attempt, plan, None if part is None else _StoreOutput(part, prints, settings))
     shards = [(corpus, stored) for corpus in sources for stored in corpus.shards]
     for number, (corpus, stored) in enumerate(shards):
         output.write_shard(number, corpus, stored)
@@ -37,8 +43,9 @@ def write_rows(
 class _StoreOutput:
     """Writes the kept documents of each page to the store, with their prints, which come in pages of other sizes."""
 
-    def __init__(self, part: StageAttempt, prints: Prints) -> None:
+    def __init__(self, part: StageAttempt, prints: Prints, settings: DedupeSettings) -> None:
         self._part = part
+        self._settings = settings
         self._pages = prints.iter_tables()
         self._waiting = pa.table({})
 
@@ -49,7 +56,7 @@ class _StoreOutput:
         prints = self._waiting.slice(0, is_kept.size).filter(pa.array(is_kept))
         self._waiting = self._waiting.slice(is_kept.size)
         self._part.count_in(kept.num_rows)
-        self._part.write(stored_rows(kept, prints, sets_of(kept["text"].to_pylist())))
+        self._part.write(stored_rows(kept, prints, look_at(kept, self._settings)))
 
 
 class _Output:

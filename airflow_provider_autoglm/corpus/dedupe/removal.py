@@ -100,6 +100,7 @@ class Removal:
         further_inputs: Sequence[Input] = (),
     ) -> Removal:
         """Open everything; see :func:`deduplicate`. ``attempt.committed`` says that there is nothing left to do."""
+        from airflow_provider_autoglm.corpus.dedupe.facts import check_columns
         from airflow_provider_autoglm.corpus.dedupe.store import DocumentStore
 
         sources = open_sources(source, storage=storage)
@@ -122,6 +123,8 @@ class Removal:
             progress=progress,
             provenance=provenance,
         )
+        if attempt.committed is None:
+            check_columns(sources, settings)
         return cls(sources, settings, attempt, store, versions)
 
     def finish(
@@ -139,7 +142,7 @@ class Removal:
             raise TooManyRemovedError(plan.removed, rows, self.settings.max_removed_fraction, plan.sample())
         started = time.monotonic()
         part = None if self.store is None else self.store.begin_part(self.attempt)
-        write_rows(self.attempt, self.sources, plan, prints, part)
+        write_rows(self.attempt, self.sources, plan, prints, self.settings, part)
         if part is not None:
             part.commit()
         return self.attempt.commit(

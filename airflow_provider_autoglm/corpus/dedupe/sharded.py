@@ -33,12 +33,13 @@ def fingerprint(
     progress: ProgressCallback | None = None,
     provenance: Provenance | None = None,
 ) -> StageResult:
-    """Commit the prints of ``source``, a part of a corpus or a whole one: ``prints.FACTS``, one row a document.
+    """Commit the prints of ``source``, a part of a corpus or a whole one: ``prints.prints_schema``, one row a document.
 
     :raises MissingColumnsError: if a corpus lacks ``doc_id``, ``text`` or a column that ``settings.keep`` needs.
     :raises SettingsError: if ``settings.keep_column`` is neither a number nor a time.
     """
     from airflow_provider_autoglm.corpus.dedupe.compile_cache import compile_time_told
+    from airflow_provider_autoglm.corpus.dedupe.facts import check_columns
     from airflow_provider_autoglm.corpus.dedupe.prints import iter_prints
 
     sources = open_sources(source, storage=storage)
@@ -53,6 +54,7 @@ def fingerprint(
     )
     if attempt.committed is not None:
         return attempt.reused_result()
+    check_columns(sources, settings)
     with compile_time_told():
         for table in iter_prints(sources, settings):
             attempt.count_in(table.num_rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mmap
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -12,12 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from airflow_provider_autoglm.corpus.dedupe.compile_cache import kernel
-from airflow_provider_autoglm.corpus.dedupe.threads import in_threads
-from airflow_provider_autoglm.corpus.dedupe.tokens import CHARACTERS_OF_A_WINDOW, batches_of, tokenise
+from airflow_provider_autoglm.corpus.dedupe.tokens import CHARACTERS_OF_A_WINDOW, tokenise
 
-# Odd numbers: a window is hashed as a polynomial of its characters, then mixed (finaliser of MurmurHash3, Appleby).
-_FACTOR = 0x9E3779B97F4A7C15
-_MIX = 0xFF51AFD7ED558CCD
+# A window is hashed by an odd number for each of its characters and one for how many they are, then mixed (finaliser of
+# MurmurHash3, Appleby).
+_OF_FIRST, _OF_SECOND, _OF_THIRD, _OF_FOURTH = (
+    np.uint64(0x9E3779B97F4A7C15),
+    np.uint64(0xC2B2AE3D27D4EB4F),
+    np.uint64(0x165667B19E3779F9),
+    np.uint64(0xD6E8FEB86659FD93),
+)
+_OF_NOTHING = np.uint64(0xA0761D6478BD642F)
+_MIX = np.uint64(0xFF51AFD7ED558CCD)
 
 
 class Shingles(NamedTuple):
@@ -39,6 +45,12 @@ class TextSets:
     values: NDArray[np.uint32]
     bounds: NDArray[np.int64]
 
+    @classmethod
+    def joined(cls, several: Sequence[TextSets]) -> TextSets:
+        """The sets of several as those of one."""
+        sizes = np.concatenate([np.diff(sets.bounds) for sets in several])
+        return cls(np.concatenate([sets.values for sets in several]), np.append(0, np.cumsum(sizes)))
+
 
 def sets_of(texts: Sequence[str]) -> TextSets:
     """The distinct windows of each text as 32 bits each; a text shorter than a window is one window."""
@@ -57,21 +69,6 @@ class ShinglesOnDisk:
         self._sizes = np.zeros(documents, np.int64)
         self._pages: mmap.mmap | None = None
 
-    def add_texts(self, pages: Iterable[tuple[NDArray[np.int64], Sequence[str]]]) -> None:
-        """Store the sets of texts; each page is the numbers of some documents and their texts."""
-
-        def sets_of_page(
-            page: tuple[NDArray[np.int64], Sequence[str]],
-        ) -> tuple[NDArray[np.int64], list[TextSets]]:
-            return page[0], [sets_of(batch) for batch in batches_of(page[1])]
-
-        for documents, batches in in_threads(sets_of_page, pages):
-            done = 0
-            for sets in batches:
-                count = sets.bounds.size - 1
-                self.add(documents[done : done + count], sets, np.diff(sets.bounds))
-                done += count
-
     def add(self, documents: NDArray[np.int64], sets: TextSets, sizes: NDArray[np.int64]) -> None:
         """Store sets, or the smallest values of sets that have ``sizes`` values."""
         self._file.write(sets.values.tobytes())
@@ -80,13 +77,14 @@ class ShinglesOnDisk:
         self._sizes[documents] = sizes
         self._size += sets.values.size
 
-    def read(self) -> Shingles:
-        """All that was added; the values stay on disk and are paged in where they are looked at."""
+    def read(self, order: NDArray[np.int64]) -> Shingles:
+        """The sets of the documents ``order``, numbered like that; values are paged in where they are looked at."""
         self._file.flush()
-        if self._size == 0:
-            return Shingles(np.empty(0, np.uint32), self._starts, self._ends, self._sizes)
-        self._pages = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
-        return Shingles(np.frombuffer(self._pages, np.uint32), self._starts, self._ends, self._sizes)
+        values = np.empty(0, np.uint32)
+        if self._size:
+            self._pages = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
+            values = np.frombuffer(self._pages, np.uint32)
+        return Shingles(values, self._starts[order], self._ends[order], self._sizes[order])
 
     def forget_pages(self) -> None:
         """Give back the memory of what was looked at; it is paged in again when needed."""
@@ -95,13 +93,26 @@ class ShinglesOnDisk:
 
 
 @kernel
-def window_hash(codes: NDArray[np.uint32], start: int, end: int) -> np.uint32:
-    """32 bits of the characters ``start`` to ``end``, four at most; the number of them counts."""
-    value = np.uint64(end - start)
-    for position in range(start, end):
-        value = (value + np.uint64(codes[position])) * np.uint64(_FACTOR)
-    value ^= value >> np.uint64(33)
-    return np.uint32((value * np.uint64(_MIX)) >> np.uint64(32))
+def _mixed(value: np.uint64) -> np.uint32:
+    return np.uint32(((value ^ (value >> np.uint64(33))) * _MIX) >> np.uint64(32))
+
+
+@kernel
+def _short_hash(codes: NDArray[np.uint32], start: int, end: int) -> np.uint32:
+    """The hash of a text of one to three characters."""
+    value = _OF_NOTHING + np.uint64(codes[start]) * _OF_FIRST
+    value += np.uint64(codes[start + 1]) * _OF_SECOND if end - start > 1 else _OF_NOTHING
+    value += np.uint64(codes[start + 2]) * _OF_THIRD if end - start > 2 else _OF_NOTHING
+    return _mixed(value)
+
+
+@kernel
+def _hash_windows(codes: NDArray[np.uint32], start: int, hashed: NDArray[np.uint32], windows: int) -> None:
+    for window in range(windows):
+        first = start + window
+        value = np.uint64(codes[first]) * _OF_FIRST + np.uint64(codes[first + 1]) * _OF_SECOND
+        value += np.uint64(codes[first + 2]) * _OF_THIRD + np.uint64(codes[first + 3]) * _OF_FOURTH
+        hashed[window] = _mixed(value)
 
 
 @kernel
@@ -137,9 +148,10 @@ def _sets(codes: NDArray[np.uint32], bounds: NDArray[np.int64]) -> tuple[NDArray
     for text in range(bounds.size - 1):
         start, end = bounds[text], bounds[text + 1]
         windows = max(end - start - CHARACTERS_OF_A_WINDOW + 1, min(end - start, 1))
-        for window in range(windows):
-            first = start + window
-            hashed[window] = window_hash(codes, first, min(first + CHARACTERS_OF_A_WINDOW, end))
+        if end - start >= CHARACTERS_OF_A_WINDOW:
+            _hash_windows(codes, start, hashed, windows)
+        elif windows:
+            hashed[0] = _short_hash(codes, start, end)
         _sort(hashed, windows, spare, counts)
         for window in range(windows):
             if window == 0 or hashed[window] != hashed[window - 1]:

@@ -17,9 +17,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from airflow_provider_autoglm.corpus.dedupe.candidates import distance_of_prints
+from airflow_provider_autoglm.corpus.dedupe.facts import FACTS, Look
 from airflow_provider_autoglm.corpus.dedupe.minhash import NO_KEY
 from airflow_provider_autoglm.corpus.dedupe.neighbours import iter_pairs_between
-from airflow_provider_autoglm.corpus.dedupe.prints import BAND_COLUMNS, FACTS
+from airflow_provider_autoglm.corpus.dedupe.prints import BAND_COLUMNS
 from airflow_provider_autoglm.corpus.dedupe.shingles import TextSets
 from airflow_provider_autoglm.corpus.manifest import Input, digest_of, find_manifest
 from airflow_provider_autoglm.corpus.schema import set_column
@@ -36,10 +38,10 @@ SKETCH = 128
 _PART = re.compile(r"(?P<as_of>\d{8}T\d{12}Z)-(?P<key>[0-9a-f]+)")
 _TIME = "%Y%m%dT%H%M%S%fZ"
 _PRINTS_AT_ONCE = 1_000_000
-_NO_PRINTS: NDArray[np.uint64] = np.empty(0, np.uint64)
 NOTHING_STORED = pa.schema(
     [
         *(field for field in FACTS if field.name != "rank"),
+        ("simhash", pa.uint64()),
         ("cluster_id", pa.large_string()),
         ("set_size", pa.int64()),
         ("sketch", pa.large_list(pa.uint32())),
@@ -119,25 +121,26 @@ class DocumentStore:
         :raises ShardMissingError: if a part lacks a file.
         :raises ShardDamagedError: if a file of a part cannot be read.
         """
-        prints = np.unique(fingerprints) if settings.method != "minhash" else _NO_PRINTS
+        prints = np.unique(fingerprints)
         keys = [np.unique(band[band != NO_KEY]) for band in band_keys]
         found = [NOTHING_STORED]
         for corpus in self.earlier:
             for shards in _together(corpus.shards):
-                found.extend(_near_rows(corpus, shards, prints, keys, settings.max_hamming))
+                found.extend(_near_rows(corpus, shards, prints, keys, distance_of_prints(settings)))
             log.info("dedupe: %d documents of %s compared", corpus.rows, corpus.uri)
         stored = _with_keys(pa.concat_tables(found, promote_options="default"), len(band_keys)).combine_chunks()
         return stored if published is None else _published(stored, published)
 
 
-def stored_rows(kept: pa.Table, prints: pa.Table, sets: TextSets) -> pa.Table:
-    """What the store keeps of documents, given their rows, prints and whole sets of 4-grams."""
-    sizes = np.diff(sets.bounds)
+def stored_rows(kept: pa.Table, prints: pa.Table, look: Look) -> pa.Table:
+    """What the store keeps of documents, given their rows, prints, facts and whole sets of 4-grams."""
+    sizes = np.diff(look.sets.bounds)
     taken = np.minimum(sizes, SKETCH)
     bounds = np.concatenate(([0], np.cumsum(taken)))
-    places = np.arange(bounds[-1]) + np.repeat(sets.bounds[:-1] - bounds[:-1], taken)
-    sketch = pa.LargeListArray.from_arrays(pa.array(bounds), pa.array(sets.values[places]))
-    columns = {name: prints[name] for name in prints.column_names if name != "rank"}
+    places = np.arange(bounds[-1]) + np.repeat(look.sets.bounds[:-1] - bounds[:-1], taken)
+    sketch = pa.LargeListArray.from_arrays(pa.array(bounds), pa.array(look.sets.values[places]))
+    known = look.facts.drop_columns(["rank"])
+    columns = {name: table[name] for table in (known, prints) for name in table.column_names}
     return pa.table(
         {**columns, "cluster_id": kept["cluster_id"].cast(pa.large_string()), "set_size": sizes, "sketch": sketch}
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import re
 import sys
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -17,7 +18,7 @@ WORD_CHARACTERS = re.compile(r"[\w\u4e00-\u9fcc]+")
 """As the package ``simhash`` 2.1.2 has it."""
 
 CHARACTERS_OF_A_WINDOW = 4
-_SIGMA = "\N{GREEK CAPITAL LETTER SIGMA}"
+_SIGMA = 0x3A3
 _NONE = 0xFFFFFFFF
 _CHARACTERS_OF_A_BATCH = 131_072
 """What the kernels hold of a batch fits into the cache of a core then."""
@@ -43,19 +44,31 @@ def batches_of(texts: Sequence[str]) -> Iterator[Sequence[str]]:
         yield texts[start:]
 
 
+def composed(texts: Sequence[str]) -> list[str]:
+    """``texts`` in Unicode's form NFC, so that an accent is one character however it was typed."""
+    return [
+        text if text.isascii() or unicodedata.is_normalized("NFC", text) else unicodedata.normalize("NFC", text)
+        for text in texts
+    ]
+
+
+def characters(texts: Sequence[str]) -> Tokens:
+    """All characters of ``texts`` as they are."""
+    codes = np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+    bounds = np.zeros(len(texts) + 1, np.int64)
+    np.cumsum(np.fromiter(map(len, texts), np.int64, len(texts)), out=bounds[1:])
+    return Tokens(codes, bounds)
+
+
 def tokenise(texts: Sequence[str]) -> Tokens:
     """The characters of words of ``texts`` in lower case; lone surrogates are none.
 
     The same as with ``str.lower`` before, which is a table but for the capital sigma: that depends on its neighbours.
     """
-    joined = "".join(texts)
-    if _SIGMA in joined:
-        texts = [text.lower() if _SIGMA in text else text for text in texts]
-        joined = "".join(texts)
-    codes = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
-    bounds = np.zeros(len(texts) + 1, np.int64)
-    np.cumsum(np.fromiter(map(len, texts), np.int64, len(texts)), out=bounds[1:])
-    return Tokens(*_keep_word_characters(codes, bounds, _word_character()))
+    every = characters(texts)
+    if np.any(every.codes == _SIGMA):
+        every = characters([text.lower() if chr(_SIGMA) in text else text for text in texts])
+    return Tokens(*_keep_word_characters(every.codes, every.bounds, _word_character()))
 
 
 @functools.cache

@@ -38,14 +38,14 @@ def committed_versions(datasets: str, storage: Storage) -> Iterator[Version]:
 
 
 def version_before(datasets: str, run_folder: str, storage: Storage) -> Version | None:
-    """The newest committed version that came before those of the run in ``run_folder``, or None before the first.
+    """The newest committed version before those that are made of corpora in ``run_folder``, or None if it is the first.
 
     What a run reads of the dataset stays the same when it is run again after it has published, or after later runs.
     """
     own = f"{as_uri(run_folder)}/"
     before: Version | None = None
     for version in committed_versions(datasets, storage):
-        if any(item.uri.startswith(own) for item in version.manifest.inputs):
+        if any(f"{item.uri}/".startswith(own) for item in version.manifest.inputs):
             before = None
         elif before is None:
             before = version
