@@ -18,8 +18,8 @@ class DedupeSettings(Settings):
 
     method: Literal["simhash", "minhash", "both"] = Field(
         default="simhash",
-        description="How candidates are found: `minhash` finds more among short and Chinese texts and costs more; "
-        "`both` takes the candidates of either.",
+        description="How candidates are found: `minhash` finds more among short and Chinese texts; `both` takes the "
+        "candidates of either.",
     )
     similarity: float = Field(
         default=0.85,
@@ -40,7 +40,10 @@ class DedupeSettings(Settings):
         default=None, description="Column of numbers or times for `keep: column`; rows without a value come last."
     )
     max_removed_fraction: float = Field(
-        default=0.9, ge=0, le=1, description="Share of rows that may be removed before the stage fails."
+        default=0.9,
+        ge=0,
+        le=1,
+        description="Share of rows that may go for others of the same run before the stage fails.",
     )
     across_runs: bool = Field(
         default=True, description="Compare with the documents of earlier runs too; those stay, the new ones go."

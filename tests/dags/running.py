@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from airflow.sdk import DAG
@@ -11,8 +12,11 @@ from tests.conftest import REPOSITORY
 _BUNDLE = "dags-folder"
 
 
-def states_after(dag: DAG, conf: dict[str, Any] | None = None) -> dict[str, str]:
-    """Run the DAG to its end; the state of each task, of a mapped one the worst."""
+def states_after(dag: DAG, conf: dict[str, Any] | None = None, **when: datetime | None) -> dict[str, str]:
+    """Run the DAG to its end; the state of each task, of a mapped one the worst.
+
+    ``when`` is its ``logical_date``, by default now, and its ``run_after``. A date it was run at is run again.
+    """
     from airflow.dag_processing.bundles.manager import DagBundlesManager
     from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
 
@@ -21,7 +25,7 @@ def states_after(dag: DAG, conf: dict[str, Any] | None = None) -> dict[str, str]
     bag.bag_dag(dag)
     sync_bag_to_db(bag, _BUNDLE, None)
     states: dict[str, str] = {}
-    for instance in dag.test(run_conf=conf).get_task_instances():
+    for instance in dag.test(run_conf=conf, **when).get_task_instances():
         if states.get(instance.task_id) in (None, "success"):
             states[instance.task_id] = str(instance.state)
     return states

@@ -9,6 +9,8 @@ from itertools import pairwise
 from typing import Any
 
 import datasets
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from airflow.sdk.exceptions import ParamValidationError
 from mlflow.entities import Run
@@ -95,22 +97,38 @@ def variable(pipeline: Pipeline) -> Iterator[dict[str, Any]]:
     pipeline.variable = before
 
 
+def test_a_near_duplicate_of_an_earlier_runs_page_goes_for_that_page(
+    unchanged_run: dict[str, str], pipeline: Pipeline, variable: dict[str, Any]
+) -> None:
+    page = Corpus.open(str(pipeline.datasets / "v1")).to_table().to_pylist()[0]
+    copy = {"url": "https://elsewhere.example/copy", "text": f"{page['text']} Copied from another site."}
+    pq.write_table(pa.Table.from_pylist([copy]), pipeline.root / "copies.parquet")
+    variable["sources"] = [*variable["sources"], {"parquet": f"file://{pipeline.root}/copies.parquet"}]
+    states = pipeline.run()
+
+    assert states.pop("publish") == "skipped"
+    assert set(states.values()) == {"success"}
+    removed = Corpus.open(str(pipeline.runs[-1] / "dedupe")).to_table(kind="removed").to_pylist()
+    (gone,) = [row for row in removed if row["url"] == copy["url"]]
+    assert (gone["kept_id"], gone["reason"]) == (page["doc_id"], "near_duplicate")
+
+
 def test_an_unknown_key_fails_the_first_task_and_nothing_else_runs(
     pipeline: Pipeline, variable: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    variable["dedupe"] = {"max_hammin": 5}
+    variable["dedupe"] = {"similarty": 0.9}
     states = pipeline.run()
     assert states["load_settings"] == "failed"
     assert states["crawl"] == states["publish"] == "upstream_failed"
-    assert "autoglm_default.dedupe.max_hammin: unknown key; did you mean 'max_hamming'?" in capsys.readouterr().out
+    assert "autoglm_default.dedupe.similarty: unknown key; did you mean 'similarity'?" in capsys.readouterr().out
 
 
 def test_a_form_value_for_a_stage_that_the_variable_spoils_is_a_named_error(
     pipeline: Pipeline, variable: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     variable["dedupe"] = None
-    assert pipeline.run({"dedupe.max_hamming": 3})["load_settings"] == "failed"
-    message = "the trigger form sets dedupe.max_hamming, but dedupe is no object in the Variable"
+    assert pipeline.run({"dedupe.similarity": 0.95})["load_settings"] == "failed"
+    message = "the trigger form sets dedupe.similarity, but dedupe is no object in the Variable"
     assert message in capsys.readouterr().out
 
 

@@ -47,7 +47,7 @@ def test_stages_compose_in_a_dag_of_the_users_own(airflow_home: Path, corpus: st
         clean = CleanOperator.partial(task_id="clean", settings=CleanSettings(min_chars=20)).expand_kwargs(split.output)
         join = JoinCorpusOperator(task_id="join", stage="clean", sources=clean.output, destination=f"{tmp_path}/clean")
         dedupe = SimHashDedupeOperator(
-            task_id="dedupe", source=join.output, settings={"max_hamming": 0}, destination=f"{tmp_path}/dedupe"
+            task_id="dedupe", source=join.output, settings={"similarity": 1}, destination=f"{tmp_path}/dedupe"
         )
         PublishDatasetOperator(
             task_id="publish",

@@ -8,6 +8,7 @@ import pytest
 from airflow_provider_autoglm.exceptions import SettingsError, UnsafeUriError
 from airflow_provider_autoglm.settings import DedupeSettings, PipelineSettings, PublishSettings, Settings
 from airflow_provider_autoglm.settings.base import model_at, redact_userinfo, refuse_userinfo
+from airflow_provider_autoglm.settings.tracking import TrackingSettings
 
 VARIABLE: dict[str, Any] = {
     "sources": ["https://example.org"],
@@ -25,9 +26,9 @@ def problems_of(value: Any, model: type[Settings] = PipelineSettings, path: str 
 
 
 def test_an_unknown_key_is_named_with_its_path_and_the_nearest_key() -> None:
-    (problem,) = problems_of({**VARIABLE, "dedupe": {"max_hammin": 3}})
+    (problem,) = problems_of({**VARIABLE, "dedupe": {"similarty": 0.9}})
 
-    assert problem == "autoglm_default.dedupe.max_hammin: unknown key; did you mean 'max_hamming'?"
+    assert problem == "autoglm_default.dedupe.similarty: unknown key; did you mean 'similarity'?"
 
 
 def test_an_unknown_key_of_a_list_item_is_named_with_its_place() -> None:
@@ -39,19 +40,20 @@ def test_an_unknown_key_of_a_list_item_is_named_with_its_place() -> None:
 
 
 def test_an_unknown_key_like_no_other_gets_the_list_of_known_keys() -> None:
-    (problem,) = problems_of({"zzz": 1}, DedupeSettings, path="")
+    (problem,) = problems_of({"zzz": 1}, TrackingSettings, path="")
 
-    assert problem == "zzz: unknown key; known keys: max_hamming, min_jaccard, max_removed_fraction"
+    assert problem == "zzz: unknown key; known keys: conn_id, experiment, required"
 
 
 @pytest.mark.parametrize(
     ("value", "problem"),
     [
-        ({"max_hamming": 17}, "max_hamming = 17: input should be less than or equal to 16"),
-        ({"max_hamming": -1}, "max_hamming = -1: input should be greater than or equal to 0"),
+        ({"similarity": 85}, "similarity = 85: input should be less than or equal to 1"),
+        ({"similarity": 0.5}, "similarity = 0.5: input should be greater than or equal to 0.75"),
+        ({"method": "simhsh"}, "method = 'simhsh': input should be 'simhash', 'minhash' or 'both'"),
         (
-            {"max_hamming": 2.5},
-            "max_hamming = 2.5: input should be a valid integer, got a number with a fractional part",
+            {"window_days": 2.5},
+            "window_days = 2.5: input should be a valid integer, got a number with a fractional part",
         ),
         ({"min_jaccard": float("nan")}, "min_jaccard = nan: input should be less than or equal to 1"),
         (
@@ -65,12 +67,12 @@ def test_a_value_out_of_range_is_named_with_the_value_and_what_is_allowed(value:
 
 
 def test_all_problems_are_told_at_once() -> None:
-    problems = problems_of({**VARIABLE, "dedupe": {"max_hamming": 99}, "clean": {"min_char": 3}, "root": 4})
+    problems = problems_of({**VARIABLE, "dedupe": {"similarity": 99}, "clean": {"min_char": 3}, "root": 4})
 
     assert [problem.split(" ")[0].rstrip(":") for problem in problems] == [
         "autoglm_default.root",
         "autoglm_default.clean.min_char",
-        "autoglm_default.dedupe.max_hamming",
+        "autoglm_default.dedupe.similarity",
     ]
 
 
@@ -142,7 +144,7 @@ def test_a_long_value_is_cut() -> None:
 
 
 def test_a_model_is_accepted_as_it_is() -> None:
-    settings = DedupeSettings(max_hamming=3)
+    settings = DedupeSettings(similarity=0.95)
 
     assert DedupeSettings.parse(settings) is settings
 
@@ -188,6 +190,6 @@ def test_an_at_sign_elsewhere_is_no_credential(uri: str) -> None:
 
 
 def test_the_model_of_a_key_is_found_through_lists_and_nesting() -> None:
-    assert model_at(PipelineSettings, ("dedupe", "max_hamming")) is DedupeSettings
+    assert model_at(PipelineSettings, ("dedupe", "similarity")) is DedupeSettings
     assert model_at(PipelineSettings, ("labels", 3, "name")).__name__ == "LabelDefinition"
     assert model_at(PipelineSettings, ("root", "deeper")) is PipelineSettings

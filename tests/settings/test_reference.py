@@ -20,7 +20,7 @@ def test_an_outdated_or_missing_reference_is_noticed(tmp_path: Path, capsys: pyt
     assert main([], page) == 0
     assert main(["--check"], page) == 0
 
-    page.write_text(page.read_text().replace("max_hamming", "max_distance"))
+    page.write_text(page.read_text().replace("min_jaccard", "least_jaccard"))
     assert main(["--check"], page) == 1
     assert "out of date; run: make docs" in capsys.readouterr().err
 
@@ -28,7 +28,7 @@ def test_an_outdated_or_missing_reference_is_noticed(tmp_path: Path, capsys: pyt
 def test_every_key_has_a_row_with_type_default_and_limits() -> None:
     page = render()
 
-    assert "| `dedupe.max_hamming` | int | `9` | ≥ 0, ≤ 16 | Bits two 64-bit" in page
+    assert "| `dedupe.similarity` | float | `0.85` | ≥ 0.75, ≤ 1 | Share of equal bits" in page
     assert "| `sources` | list of Source | required | length ≥ 1 |" in page
     assert "| `publish.window_days` | int or null | `null` | " in page
     assert "| `crawl.max_page_bytes` | int | `10485760` | ≥ 1 024, ≤ 1 073 741 824 |" in page
@@ -42,11 +42,11 @@ def test_the_reference_changes_with_a_field() -> None:
         "DedupeSettings",
         __base__=DedupeSettings,
         __doc__="Stricter.",
-        max_hamming=(int, Field(default=5, ge=0, le=7, description="Bits | at most.")),
+        similarity=(float, Field(default=0.9, ge=0.8, le=1, description="Share | at least.")),
     )
     pipeline = create_model(
         "PipelineSettings", __base__=PipelineSettings, __doc__="Another.", dedupe=(stricter, stricter())
     )
 
-    assert "| `dedupe.max_hamming` | int | `5` | ≥ 0, ≤ 7 | Bits \\| at most. |" in render(pipeline)
-    assert "| `dedupe.max_hamming` | int | `5`" not in render()
+    assert "| `dedupe.similarity` | float | `0.9` | ≥ 0.8, ≤ 1 | Share \\| at least. |" in render(pipeline)
+    assert "| `dedupe.similarity` | float | `0.9`" not in render()

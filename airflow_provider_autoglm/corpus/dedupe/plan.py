@@ -37,7 +37,7 @@ class Compared:
     """What becomes of the documents that have a candidate, in ascending order of their numbers ``document``.
 
     ``kept_id`` is the ``doc_id`` that is kept instead of theirs, or null; ``hamming``, ``jaccard`` and ``is_exact`` say
-    how the two compare. ``cluster_id`` names the cluster.
+    how the two compare. ``cluster_id`` names the cluster. ``is_kept_earlier`` says that an earlier run keeps that one.
     """
 
     document: NDArray[np.int64]
@@ -46,6 +46,7 @@ class Compared:
     hamming: NDArray[np.uint8]
     jaccard: NDArray[np.float32]
     is_exact: NDArray[np.bool_]
+    is_kept_earlier: NDArray[np.bool_]
     cluster_id: pa.Array
 
 
@@ -61,6 +62,11 @@ class Plan:
     def removed(self) -> int:
         """How many documents go."""
         return len(self.compared.kept_id) - int(self.compared.kept_id.null_count)
+
+    @property
+    def removed_for_earlier(self) -> int:
+        """How many of them go for one of an earlier run: an edited site must not look like one of copies."""
+        return int(self.compared.is_kept_earlier.sum())
 
     def sample(self) -> list[str]:
         """Some of the documents that would go, with what each would go for: the least similar ones first."""
@@ -137,6 +143,7 @@ def _compared(heap: Heap, clusters: Clusters) -> Compared:
         hamming=hamming[documents],
         jaccard=jaccard[documents],
         is_exact=(goes & is_text_kept)[documents],
+        is_kept_earlier=(goes & (heap.number[instead] == STORED))[documents],
         cluster_id=_cluster_ids(heap, clusters.component[text], documents),
     )
 

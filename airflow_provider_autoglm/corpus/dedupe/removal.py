@@ -49,7 +49,7 @@ def deduplicate(
 
     :raises MissingColumnsError: if a corpus lacks ``doc_id``, ``text`` or a column that ``settings.keep`` needs.
     :raises SettingsError: if ``settings.keep_column`` is neither a number nor a time.
-    :raises TooManyRemovedError: if more than ``settings.max_removed_fraction`` of the rows would go.
+    :raises TooManyRemovedError: if more than ``settings.max_removed_fraction`` of the rows would go for others of them.
     """
     # The compiled kernels behind this are loaded when there is work, after compile_cache has been set up.
     from airflow_provider_autoglm.corpus.dedupe.compile_cache import compile_time_told
@@ -138,8 +138,9 @@ class Removal:
             self.sources, prints, self.settings, store=self.store, published=self.published, is_compared=is_compared
         )
         rows = sum(corpus.rows for corpus in self.sources)
-        if plan.removed > self.settings.max_removed_fraction * rows:
-            raise TooManyRemovedError(plan.removed, rows, self.settings.max_removed_fraction, plan.sample())
+        removed = plan.removed - plan.removed_for_earlier
+        if removed > self.settings.max_removed_fraction * rows:
+            raise TooManyRemovedError(removed, rows, self.settings.max_removed_fraction, plan.sample())
         started = time.monotonic()
         part = None if self.store is None else self.store.begin_part(self.attempt)
         write_rows(self.attempt, self.sources, plan, prints, self.settings, part)
@@ -150,6 +151,7 @@ class Removal:
                 **metrics,
                 **plan.metrics,
                 "removed_fraction": plan.removed / max(rows, 1),
+                "removed_for_earlier_runs": plan.removed_for_earlier,
                 "seconds/write": round(time.monotonic() - started, 3),
             }
         )

@@ -18,6 +18,7 @@ from airflow_provider_autoglm.corpus.result import ProgressCallback, StageResult
 from airflow_provider_autoglm.corpus.stage import Provenance, StageAttempt
 from airflow_provider_autoglm.corpus.storage import Storage
 from airflow_provider_autoglm.corpus.store import Corpus, open_sources
+from airflow_provider_autoglm.exceptions import SettingsError
 from airflow_provider_autoglm.settings.dedupe import DedupeSettings
 
 FINGERPRINT = "fingerprint"
@@ -116,11 +117,15 @@ def resolve(
     progress: ProgressCallback | None = None,
     provenance: Provenance | None = None,
 ) -> StageResult:
-    """As :func:`removal.deduplicate`, given the ``prints`` of all parts of ``source`` in order and what was found."""
+    """As :func:`removal.deduplicate`, given the ``prints`` of all parts of ``source`` in order and what was found.
+
+    :raises SettingsError: if ``found`` is not every share of one search in these prints, with these settings.
+    """
     from airflow_provider_autoglm.corpus.dedupe.compile_cache import compile_time_told
 
     printed = open_sources(prints, storage=storage)
     shares = open_sources(found, storage=storage)
+    _refuse_other_work(printed, shares, settings)
     removal = Removal.begin(
         source,
         destination,
@@ -141,6 +146,23 @@ def resolve(
             is_compared[table["document"].to_numpy()] = True
     with compile_time_told():
         return removal.finish(_Together(printed), metrics={}, is_compared=is_compared)
+
+
+def _refuse_other_work(printed: Sequence[Corpus], shares: Sequence[Corpus], settings: DedupeSettings) -> None:
+    """What is missing from a search is not seen in its result, so it is looked for here."""
+    expected = settings.model_dump(mode="json")
+    numbers = [tuple(corpus.manifest.settings.get("share", ())) for corpus in shares]
+    problems = []
+    if sorted(numbers) != [(number, len(shares)) for number in range(len(shares))]:
+        problems.append(f"found: shares {numbers} are not all of one search")
+    searched = {tuple(item.digest for item in corpus.manifest.inputs) for corpus in shares}
+    if searched != {tuple(corpus.digest for corpus in printed)}:
+        problems.append("found: the search was in other prints than these, or in another order")
+    done = [{**corpus.manifest.settings, "share": None} for corpus in (*printed, *shares)]
+    if any(made_with != {**expected, "share": None} for made_with in done):
+        problems.append("prints, found: made with other settings")
+    if problems:
+        raise SettingsError(problems)
 
 
 @dataclass(frozen=True)
