@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -427,6 +428,7 @@ def test_a_dataset_version_is_never_superseded(tmp_path: Path) -> None:
 def test_two_processes_that_commit_at_once_have_one_winner(tmp_path: Path) -> None:
     code = f"""
 import os
+import numpy as np
 import pyarrow as pa
 from airflow_provider_autoglm.corpus.manifest import Input
 from airflow_provider_autoglm.corpus.stage import StageAttempt
@@ -454,6 +456,7 @@ def attempt(number):
 
 def test_two_processes_that_bring_other_documents_at_once_never_lose_any_silently(tmp_path: Path) -> None:
     code = """
+import numpy as np
 import pyarrow as pa
 from airflow_provider_autoglm.corpus.store import write_corpus
 from airflow_provider_autoglm.exceptions import CorpusExistsError
@@ -523,3 +526,58 @@ def test_the_manifest_holds_the_whole_of_the_effective_settings(tmp_path: Path) 
 
     manifest: Manifest = Corpus.open(str(tmp_path / "corpus")).manifest
     assert manifest.settings == {"window_days": None, "depth": {"limit": None}}
+
+
+# Some columns, some rows
+
+
+def test_some_columns_of_a_shard_are_read_at_once(tmp_path: Path) -> None:
+    rows = 2 * ROWS_OF_A_GROUP + 500
+    corpus = Corpus.open(write_corpus(str(tmp_path / "one"), [documents(rows)], stage="crawl").uri)
+    (shard,) = corpus.shards
+
+    table = corpus.shard_columns(shard, ["title", "absent", "text"])
+
+    assert set(table.column_names) == {"title", "text"}
+    assert table["title"].to_pylist() == documents(rows)["title"].to_pylist()
+    assert corpus.shard_columns(shard, ["absent"]).column_names == []
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [0],
+        [2 * ROWS_OF_A_GROUP + 499],
+        [ROWS_OF_A_GROUP - 1, ROWS_OF_A_GROUP],
+        [3, 4, ROWS_OF_A_GROUP + 1, 2 * ROWS_OF_A_GROUP],
+        [5, 2 * ROWS_OF_A_GROUP + 6],
+        list(range(2 * ROWS_OF_A_GROUP + 500)),
+    ],
+)
+def test_rows_of_a_shard_are_found_by_their_numbers_in_every_row_group(tmp_path: Path, rows: list[int]) -> None:
+    table = documents(2 * ROWS_OF_A_GROUP + 500)
+    corpus = Corpus.open(write_corpus(str(tmp_path / "one"), [table], stage="crawl").uri)
+
+    found = corpus.shard_rows(corpus.shards[0], np.array(rows))
+
+    assert found.equals(corpus.to_table().take(rows))
+    assert found["url"].to_pylist() == [f"https://example.org/{number}" for number in rows]
+
+
+@pytest.mark.parametrize("is_missing", [True, False])
+def test_a_shard_that_is_lost_after_the_corpus_was_opened_is_named(
+    write_documents: WriteDocuments, is_missing: bool
+) -> None:
+    corpus = Corpus.open(write_documents(30))
+    lost = shard_files(corpus.uri)[1]
+    if is_missing:
+        lost.unlink()
+    else:
+        os.truncate(lost, 10)
+    error = ShardMissingError if is_missing else ShardDamagedError
+
+    with pytest.raises(error, match=lost.name):
+        corpus.shard_columns(corpus.shards[1], ["text"])
+    with pytest.raises(error, match=lost.name):
+        corpus.shard_rows(corpus.shards[1], np.array([0]))
+    assert corpus.shard_rows(corpus.shards[2], np.array([0])).num_rows == 1

@@ -90,11 +90,9 @@ class DocumentStore:
         if settings.window_days is not None:
             oldest = moment - timedelta(days=settings.window_days)
         seen = [part for part in parts if part.key != key and oldest <= part.as_of < moment]
-        earlier = tuple(
-            Corpus.open(part.uri, storage=storage, verify=False)
-            for part in seen
-            if find_manifest(part.uri, storage)[0] is not None
-        )
+        # A run that was done again for a later time has two parts: the later one takes the place of the other.
+        newest = {part.key: part for part in seen if find_manifest(part.uri, storage)[0] is not None}
+        earlier = tuple(Corpus.open(part.uri, storage=storage, verify=False) for part in newest.values())
         return cls(as_uri(state_uri), earlier, f"{as_uri(state_uri)}/{moment.strftime(_TIME)}-{key}")
 
     def as_input(self) -> Input:

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from string import ascii_lowercase
 from typing import Any
 
 import pyarrow as pa
@@ -21,7 +22,12 @@ from airflow_provider_autoglm.corpus.dedupe import deduplicate
 from airflow_provider_autoglm.corpus.result import Progress, StageResult
 from airflow_provider_autoglm.corpus.stage import Provenance, StageAttempt
 from airflow_provider_autoglm.corpus.store import Corpus, write_corpus
-from airflow_provider_autoglm.exceptions import CorpusNotCommittedError, MissingColumnsError, TooManyRemovedError
+from airflow_provider_autoglm.exceptions import (
+    CorpusNotCommittedError,
+    MissingColumnsError,
+    ShardDamagedError,
+    TooManyRemovedError,
+)
 from airflow_provider_autoglm.settings import DedupeSettings
 
 Row = Mapping[str, Any]
@@ -34,12 +40,12 @@ def _sentence(seed: object, words: int = 60) -> list[str]:
     return ["".join(generator.choices("abcdefghijklmnopqrstuvwxyz", k=generator.randint(3, 9))) for _ in range(words)]
 
 
-def _text(seed: object, *, changed: Iterable[int] = ()) -> str:
-    """Sixty made-up words; the ones at ``changed`` are others."""
-    words = _sentence(seed)
+def _text(seed: object, *, changed: Iterable[int] = (), words: int = 60) -> str:
+    """Made-up words; the ones at ``changed`` are others."""
+    made_up = _sentence(seed, words)
     for position in changed:
-        words[position] = f"{words[position]}x"[1:] + "qz"
-    return " ".join(words)
+        made_up[position] = f"{made_up[position]}x"[1:] + "qz"
+    return " ".join(made_up)
 
 
 def _document(doc_id: str, text: str | None, **columns: object) -> Row:
@@ -337,3 +343,167 @@ def test_progress_counts_every_row_of_every_shard(tmp_path: Path) -> None:
         progress=lambda progress: seen.append((progress.rows_done, progress.rows_total)),
     )
     assert seen == [(20, 62), (41, 62), (62, 62)]
+
+
+_ARABIC = (
+    "العربية لغة رسمية في كل دول الوطن العربي إضافة إلى كونها لغة رسمية في تشاد وإريتريا وهي إحدى اللغات الرسمية الست"
+)
+_CHINESE = (
+    "自然语言处理是人工智能和语言学领域的分支学科此领域探讨如何处理及运用自然语言自然语言认知则是指让电脑懂人类的语言"
+)
+_RUSSIAN = "Русский язык является одним из восточнославянских языков и национальным языком русского народа во всём мире"
+
+
+@pytest.mark.parametrize("method", ["simhash", "minhash", "both"])
+@pytest.mark.parametrize("text", [_ARABIC, _CHINESE, _RUSSIAN], ids=["Arabic", "Chinese", "Russian"])
+def test_near_duplicates_are_found_in_every_script(tmp_path: Path, method: str, text: str) -> None:
+    rows = [_document("a", text), _document("b", f"{text[:-1]}."), _document("c", text[::-1])]
+    settings = DedupeSettings(method=method, max_removed_fraction=1)  # type: ignore[arg-type]
+    result = deduplicate(_write(tmp_path / "in", rows), str(tmp_path / "out"), settings)
+    assert list(_rows(result)) == ["a", "c"]
+    assert _removed(result)["b"]["kept_id"] == "a"
+
+
+def test_minhash_finds_short_chinese_texts_that_simhash_misses(tmp_path: Path) -> None:
+    generator = random.Random(3)
+    characters = [chr(code) for code in range(0x4E00, 0x4E00 + 2_000)]
+    rows = []
+    for number in range(40):
+        text = generator.choices(characters, k=50)
+        rows.append(_document(f"a{number:02d}", "".join(text)))
+        text[25] = "龙"
+        rows.append(_document(f"b{number:02d}", "".join(text)))
+    source = _write(tmp_path / "in", rows)
+    removed = {
+        method: deduplicate(source, str(tmp_path / method), DedupeSettings(method=method)).removed
+        for method in ("simhash", "minhash", "both")
+    }
+    assert removed["minhash"] == 40
+    assert removed["simhash"] < 40
+    assert removed["both"] == 40
+
+
+@pytest.mark.parametrize("method", ["simhash", "minhash", "both"])
+def test_texts_of_a_character_or_an_emoji_are_duplicates_of_themselves_alone(tmp_path: Path, method: str) -> None:
+    texts = ["a", "b", "中", "文", "😀", "😀😀", "👩‍🚀", "", "abc", "abcd", "a"]
+    rows = [_document(f"{number:02d}", text) for number, text in enumerate(texts)]
+    settings = DedupeSettings(method=method)  # type: ignore[arg-type]
+    result = deduplicate(_write(tmp_path / "in", rows), str(tmp_path / "out"), settings)
+    assert [row["text"] for row in _rows(result).values()] == texts[:-1]
+    assert _removed(result)["10"]["reason"] == "exact_duplicate"
+
+
+def test_documents_of_a_megabyte_are_compared(tmp_path: Path) -> None:
+    text = _text("long", words=160_000)
+    cyrillic = text.translate({ord(letter): chr(0x430 + number) for number, letter in enumerate(ascii_lowercase)})
+    assert len(text) > 1_000_000
+    rows = [_document("a", text), _document("b", f"{text[:-5]} again"), _document("c", cyrillic)]
+    result = deduplicate(_write(tmp_path / "in", rows), str(tmp_path / "out"), DedupeSettings(method="both"))
+    assert len(_rows(result)) == 2
+    (gone,) = _removed(result).values()
+    assert {gone["doc_id"], gone["kept_id"]} == {"a", "b"}
+    assert gone["jaccard"] > 0.99
+
+
+def test_prose_and_a_rule_of_160_underscores_is_no_duplicate_of_other_prose_with_it(tmp_path: Path) -> None:
+    prose = [
+        "The committee met on Tuesday and agreed that the old bridge should be repaired before the winter, because the "
+        "road over the hill is closed to lorries when it snows. The work begins in September. " * 2,
+        "Beat the eggs with the sugar until they are pale, fold in the flour and the melted butter, and bake the cake "
+        "for forty minutes. Let it cool in the tin, or it will break when you turn it out. " * 2,
+    ]
+    rows = [_document(name, f"{text}\n{'_' * 160}\n") for name, text in zip("ab", prose, strict=True)]
+    result = deduplicate(_write(tmp_path / "in", rows), str(tmp_path / "out"), DedupeSettings(method="both"))
+    assert result.removed == 0
+
+
+def _variants() -> list[Row]:
+    """A text and copies of it, each with one word more of others."""
+    return [_document(f"{number:02d}", _text("one", changed=range(number))) for number in range(0, 60, 4)]
+
+
+def test_similarity_of_one_asks_for_equal_fingerprints_and_of_three_quarters_for_sixteen_bits(tmp_path: Path) -> None:
+    source = _write(tmp_path / "in", _variants())
+    texts = {str(row["doc_id"]): str(row["text"]) for row in _variants()}
+    removed = {}
+    for similarity, max_hamming in ((1, 0), (0.85, 9), (0.75, 16)):
+        settings = DedupeSettings(similarity=similarity, min_jaccard=0, max_removed_fraction=1)
+        result = deduplicate(source, str(tmp_path / f"{max_hamming}"), settings)
+        removed[max_hamming] = result.removed
+        for name, gone in _removed(result).items():
+            assert gone["hamming"] == Simhash(texts[name]).distance(Simhash(texts[gone["kept_id"]])) <= max_hamming
+    assert removed[0] < removed[9] < removed[16]
+
+
+@pytest.mark.parametrize("method", ["simhash", "minhash", "both"])
+def test_min_jaccard_of_one_asks_for_equal_sets_and_of_none_for_no_more_than_a_candidate(
+    tmp_path: Path, method: str
+) -> None:
+    twice = " ".join([_text("one")] * 2)
+    rows = [*_variants(), _document("twice", twice), _document("thrice", f"{twice} {_text('one')}")]
+    source = _write(tmp_path / "in", rows)
+    strict, lenient = (
+        deduplicate(
+            source,
+            str(tmp_path / f"{min_jaccard}"),
+            DedupeSettings(method=method, min_jaccard=min_jaccard, max_removed_fraction=1),  # type: ignore[arg-type]
+        )
+        for min_jaccard in (1, 0)
+    )
+    assert set(_removed(strict)) == {"twice"}, "the windows over the seam are those of the longer one"
+    assert _removed(strict)["twice"]["jaccard"] == 1
+    assert lenient.removed > strict.removed
+
+
+def test_one_row_labelled_by_people_is_kept_of_two_that_are_alike(tmp_path: Path) -> None:
+    rows = [
+        _document(name, _text("one"), label_source=source)
+        for name, source in zip("abc", ["auto", "human", "human"], strict=True)
+    ]
+    result = deduplicate(_write(tmp_path / "in", rows), str(tmp_path / "out"), _GENEROUS)
+    assert list(_rows(result)) == ["b"]
+
+
+@pytest.mark.parametrize("method", ["simhash", "minhash", "both"])
+@pytest.mark.parametrize("count", [0, 1])
+def test_no_document_and_one_have_nothing_to_be_compared_with(tmp_path: Path, method: str, count: int) -> None:
+    rows = [_document("a", _text("one"))][:count] or [_document("b", None)]
+    settings = DedupeSettings(method=method)  # type: ignore[arg-type]
+    result = deduplicate(_write(tmp_path / "in", rows), str(tmp_path / "out"), settings)
+    assert (result.rows_out, result.removed, result.metrics["candidates"]) == (count, 0, 0)
+
+
+def test_the_metrics_tell_what_was_looked_at_and_how_long_each_step_took(tmp_path: Path) -> None:
+    result = deduplicate(_corpus_of_three_shards(tmp_path / "in"), str(tmp_path / "out"), _GENEROUS)
+    assert {name for name in result.metrics if name.startswith("seconds/")} == {
+        "seconds/fingerprint",
+        "seconds/search",
+        "seconds/verify",
+        "seconds/write",
+    }
+    assert result.metrics["removed_fraction"] == 2 / 62
+    assert result.metrics["verified_pairs"] == 1, "a copy is known by its text"
+
+
+def test_a_row_without_text_between_others_shifts_nobody(tmp_path: Path) -> None:
+    rows = [_document(f"{n:03d}", None if n % 3 == 0 else _text(n % 7, changed=[n % 5])) for n in range(200)]
+    source = _write(tmp_path / "in", rows[:3], rows[3:101], rows[101:])
+    result = deduplicate(source, str(tmp_path / "out"), _GENEROUS)
+    texts = {str(row["doc_id"]): row["text"] for row in rows}
+    both = _rows(result) | _removed(result)
+    assert {name: row["text"] for name, row in both.items()} == {name: text for name, text in texts.items() if text}
+    for row in both.values():
+        assert row["simhash"] == Simhash(row["text"]).value
+    for name, row in _removed(result).items():
+        assert _jaccard(str(texts[name]), str(texts[row["kept_id"]])) == pytest.approx(row["jaccard"])
+
+
+def test_damage_of_the_source_is_found_before_anything_is_written(tmp_path: Path) -> None:
+    source = _corpus_of_three_shards(tmp_path / "in")
+    shard = sorted((tmp_path / "in").glob("*.parquet"))[1]
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    shard.write_bytes(content)
+    with pytest.raises(ShardDamagedError, match=shard.name):
+        deduplicate(source, str(tmp_path / "out"), _GENEROUS)
+    assert not (tmp_path / "out").exists()
