@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import mmap
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import numpy as np
+from numba import types
 from numpy.typing import NDArray
 
 from airflow_provider_autoglm.corpus.dedupe.compile_cache import kernel
@@ -24,6 +24,9 @@ _OF_FIRST, _OF_SECOND, _OF_THIRD, _OF_FOURTH = (
 )
 _OF_NOTHING = np.uint64(0xA0761D6478BD642F)
 _MIX = np.uint64(0xFF51AFD7ED558CCD)
+_BYTES_OF_A_VALUE = 4
+_pread = types.ExternalFunction("pread", types.int64(types.int32, types.uintp, types.uintp, types.int64))
+"""``pread`` of the C library: file, address, bytes, offset; returns how many bytes were read."""
 
 
 class Shingles(NamedTuple):
@@ -67,7 +70,6 @@ class ShinglesOnDisk:
         self._starts = np.zeros(documents, np.int64)
         self._ends = np.zeros(documents, np.int64)
         self._sizes = np.zeros(documents, np.int64)
-        self._pages: mmap.mmap | None = None
 
     def add(self, documents: NDArray[np.int64], sets: TextSets, sizes: NDArray[np.int64]) -> None:
         """Store sets, or the smallest values of sets that have ``sizes`` values."""
@@ -77,19 +79,59 @@ class ShinglesOnDisk:
         self._sizes[documents] = sizes
         self._size += sets.values.size
 
-    def read(self, order: NDArray[np.int64]) -> Shingles:
-        """The sets of the documents ``order``, numbered like that; values are paged in where they are looked at."""
+    def reader(self, order: NDArray[np.int64]) -> ShingleReader:
+        """What reads the sets of the documents ``order``, numbered like that."""
         self._file.flush()
-        values = np.empty(0, np.uint32)
-        if self._size:
-            self._pages = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
-            values = np.frombuffer(self._pages, np.uint32)
-        return Shingles(values, self._starts[order], self._ends[order], self._sizes[order])
+        return ShingleReader(self._file, self._starts[order], self._ends[order], self._sizes[order])
 
-    def forget_pages(self) -> None:
-        """Give back the memory of what was looked at; it is paged in again when needed."""
-        if self._pages is not None and hasattr(self._pages, "madvise"):
-            self._pages.madvise(mmap.MADV_DONTNEED)
+
+class ShingleReader:
+    """Brings sets from the disk into memory, those of some documents at a time.
+
+    ``known`` is how many values lie on the disk of each document, for its caller to ask for few enough.
+    """
+
+    def __init__(
+        self, file: IO[bytes], starts: NDArray[np.int64], ends: NDArray[np.int64], sizes: NDArray[np.int64]
+    ) -> None:
+        self.known = ends - starts
+        self._file = file
+        self._starts = starts
+        self._sizes = sizes
+        self._places = np.zeros((2, starts.size), np.int64)
+
+    def load(self, documents: NDArray[np.int64]) -> Shingles:
+        """The sets of ``documents``, each once; those of other documents are not to be looked at.
+
+        :raises OSError: if the temporary file cannot be read.
+        """
+        ends = np.cumsum(self.known[documents])
+        starts = ends - self.known[documents]
+        self._places[0, documents], self._places[1, documents] = starts, ends
+        values = np.empty(int(ends[-1]) if ends.size else 0, np.uint32)
+        if not _read(self._file.fileno(), self._starts[documents], starts, ends, values):
+            raise OSError("the temporary file of 4-grams could not be read")
+        return Shingles(values, self._places[0], self._places[1], self._sizes)
+
+
+@kernel
+def _read(
+    file: int,
+    places: NDArray[np.int64],
+    starts: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    values: NDArray[np.uint32],
+) -> bool:
+    """Read the values that begin at the ``places`` of a file to where they start and end; whether all could be read.
+
+    A read for each document, not a mapping of the file: around a page that is looked at, the system maps others.
+    """
+    for n in range(places.size):
+        size = _BYTES_OF_A_VALUE * (ends[n] - starts[n])
+        address = values.ctypes.data + _BYTES_OF_A_VALUE * starts[n]
+        if _pread(file, address, size, _BYTES_OF_A_VALUE * places[n]) != size:
+            return False
+    return True
 
 
 @kernel
