@@ -134,7 +134,9 @@ rows = [{"doc_id": str(number), "url": f"https://site.example/{number}", "text":
         for number, text in enumerate(texts)]
 with tempfile.TemporaryDirectory() as folder:
     write_corpus(f"{folder}/clean", [pa.Table.from_pylist(rows)], stage="clean")
-    deduplicate(f"{folder}/clean", f"{folder}/dedupe", DedupeSettings(max_removed_fraction=1.0))
+    settings = DedupeSettings(method="both", max_removed_fraction=1.0)
+    for run in ("first", "second"):
+        deduplicate(f"{folder}/clean", f"{folder}/{run}", settings, state_uri=f"{folder}/state")
 """
 
 

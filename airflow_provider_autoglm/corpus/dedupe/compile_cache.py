@@ -90,7 +90,7 @@ def _warn_once(directory: str) -> Callable[[object], None]:
         if waiting:
             waiting.clear()
             log.warning(
-                "cannot keep compiled kernels in %s (%s): each process compiles them again, ~10 s; "
+                "cannot keep compiled kernels in %s (%s): each process compiles them again, ~20 s; "
                 "set [autoglm] cache_dir to a writable directory",
                 directory,
                 error,
