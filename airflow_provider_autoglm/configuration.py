@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 from datetime import datetime
-from typing import Any, Literal, get_args, get_origin
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
 from airflow.configuration import AIRFLOW_HOME
 from airflow.sdk import AssetOrTimeSchedule, MultipleCronTriggerTimetable, Param
@@ -118,7 +119,9 @@ def _model_of(stage: str) -> type[Settings]:
 def _json_type(field: FieldInfo) -> str | None:
     if _choices(field):
         return "string"
-    return _JSON_TYPES.get(field.annotation) if isinstance(field.annotation, type) else None
+    is_optional = get_origin(field.annotation) in {Union, UnionType}
+    kinds = [kind for kind in get_args(field.annotation) if kind is not NoneType] if is_optional else [field.annotation]
+    return _JSON_TYPES.get(kinds[0]) if len(kinds) == 1 and isinstance(kinds[0], type) else None
 
 
 def _choices(field: FieldInfo) -> list[str]:

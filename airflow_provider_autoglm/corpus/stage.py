@@ -32,7 +32,7 @@ from airflow_provider_autoglm.corpus.result import Progress, ProgressCallback, S
 from airflow_provider_autoglm.corpus.schema import set_column
 from airflow_provider_autoglm.corpus.shards import MAX_SHARD_BYTES, ShardWriter, damage_of
 from airflow_provider_autoglm.corpus.storage import Storage, as_uri
-from airflow_provider_autoglm.exceptions import DamagedManifestError, TooManyRejectedError
+from airflow_provider_autoglm.exceptions import DamagedManifestError, SettingsError, TooManyRejectedError
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +61,8 @@ class StageAttempt:
 
     ``committed`` is the manifest that is already there, whole, for the same inputs and settings (None when recomputing
     is forced): a stage returns :meth:`reused_result` then. ``generation`` is the one this attempt would commit.
+
+    :raises SettingsError: if the destination is one of the inputs.
     """
 
     def __init__(
@@ -80,6 +82,8 @@ class StageAttempt:
         self.storage = storage or Storage.local()
         self.attempt_id = new_attempt_id()
         self.inputs = tuple(inputs)
+        if any(item.uri.partition("#")[0] == self.uri for item in self.inputs):
+            raise SettingsError([f"{stage}: destination {self.uri} is the source too, which is never changed"])
         self.origins = tuple(dict.fromkeys(item.origin for item in inputs))
         self.settings_digest = digest_of(settings)
         self.reasons: Counter[str] = Counter()

@@ -46,7 +46,9 @@ class DedupeSettings(Settings):
         description="Share of rows that may go for others of the same run before the stage fails.",
     )
     across_runs: bool = Field(
-        default=True, description="Compare with the documents of earlier runs too; those stay, the new ones go."
+        default=True,
+        description="Compare with the documents of earlier runs too; those stay, the new ones go. Documents are stored "
+        "for later runs in any case.",
     )
     window_days: int | None = Field(
         default=None,
@@ -57,8 +59,8 @@ class DedupeSettings(Settings):
 
     @model_validator(mode="after")
     def _names_the_column(self) -> Self:
-        if (self.keep == "column") != (self.keep_column is not None):
-            raise ValueError("keep_column goes with keep = 'column', and is needed for it")
+        if self.keep == "column" and self.keep_column is None:
+            raise ValueError("keep = 'column' needs keep_column")
         return self
 
     @property

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -12,8 +14,20 @@ from numpy.typing import NDArray
 from airflow_provider_autoglm.corpus.dedupe.minhash import Groups, band_groups
 from airflow_provider_autoglm.corpus.dedupe.neighbours import iter_pairs, likely_pairs
 from airflow_provider_autoglm.corpus.dedupe.shingles import ShingleReader, ShinglesOnDisk
-from airflow_provider_autoglm.corpus.dedupe.verify import KEPT, Problem, anchor, join_groups, join_pairs, roots
+from airflow_provider_autoglm.corpus.dedupe.verify import (
+    KEPT,
+    Problem,
+    anchor,
+    anchor_run,
+    join_groups,
+    join_pairs,
+    join_runs,
+    roots,
+)
 
+log = logging.getLogger(__name__)
+
+_SECONDS_BETWEEN_LINES = 10.0
 _VALUES_AT_ONCE = 1024 * 1024
 """Of sets that are in memory at once, 4 bytes each, unless one item alone has more."""
 
@@ -48,7 +62,7 @@ def find_clusters(problem: Problem, on_disk: ShinglesOnDisk, order: NDArray[np.i
         for pairs in iter_pairs(problem.fingerprints, problem.max_hamming, joined=components.roots):
             candidates += components.join_pairs(pairs)
     for band in range(problem.band_keys.shape[1]):
-        candidates += components.join_groups(band_groups(problem.band_keys[:, band]))
+        candidates += components.join_groups(band_groups(problem.band_keys[:, band]), band)
     kept_by, jaccard, verified = components.anchored()
     return Clusters(components.roots(), kept_by, jaccard, candidates, verified)
 
@@ -60,6 +74,7 @@ class _Components:
         self._problem = problem
         self._reader = reader
         self._parent = np.arange(problem.fingerprints.size)
+        self._told = time.monotonic()
 
     def roots(self) -> NDArray[np.int64]:
         """A number for each document, the same for all of a component."""
@@ -79,10 +94,11 @@ class _Components:
         for piece in _pieces(self._reader.known[one] + self._reader.known[other]):
             shingles = self._reader.load(np.unique(np.concatenate((one[piece], other[piece]))))
             compared += join_pairs(self._parent, pairs[piece], self._problem, shingles)
+            self._tell(compared)
         return compared
 
-    def join_groups(self, groups: Groups) -> int:
-        """Join the similar ones of each group; returns how many pairs were compared."""
+    def join_groups(self, groups: Groups, band: int) -> int:
+        """Join the similar ones of each group of a band; returns how many pairs were compared."""
         if groups.bounds.size == 1:
             return 0
         component, starts = self.roots()[groups.members], groups.bounds[:-1]
@@ -92,10 +108,26 @@ class _Components:
         bounds = np.append(0, np.cumsum(sizes))
         compared = 0
         for piece in _pieces(np.add.reduceat(self._reader.known[members], bounds[:-1]) if members.size else sizes):
-            some = slice(bounds[piece.start], bounds[piece.stop])
-            shingles = self._reader.load(members[some])
-            inside = bounds[piece.start : piece.stop + 1] - bounds[piece.start]
-            compared += join_groups(self._parent, members[some], inside, self._problem, shingles)
+            some = members[bounds[piece.start] : bounds[piece.stop]]
+            if piece.stop - piece.start == 1:
+                compared += self._join_group(some, band)
+            else:
+                inside = bounds[piece.start : piece.stop + 1] - bounds[piece.start]
+                shingles = self._reader.load(some)
+                compared += join_groups(self._parent, some, inside, band, self._problem, shingles)
+            self._tell(compared)
+        return compared
+
+    def _join_group(self, members: NDArray[np.int64], band: int) -> int:
+        """Join one group, two runs of it at a time, so that memory does not hold all of a large one."""
+        runs = [members[piece] for piece in _pieces(self._reader.known[members])]
+        compared = 0
+        for number, run in enumerate(runs):
+            for other in runs[: number + 1]:
+                is_same = other is run
+                shingles = self._reader.load(run if is_same else np.concatenate((other, run)))
+                compared += join_runs(self._parent, other, run, is_same, band, self._problem, shingles)
+                self._tell(compared)
         return compared
 
     def anchored(self) -> tuple[NDArray[np.int64], NDArray[np.float64], int]:
@@ -110,17 +142,47 @@ class _Components:
         bounds = np.append(starts, order.size)
         verified = 0
         for piece in _pieces(np.add.reduceat(self._reader.known[order], starts)):
-            some = slice(bounds[piece.start], bounds[piece.stop])
-            shingles = self._reader.load(order[some])
-            inside = bounds[piece.start : piece.stop + 1] - bounds[piece.start]
-            verified += anchor(order[some], inside, self._problem, shingles, kept_by, jaccard)
+            some = order[bounds[piece.start] : bounds[piece.stop]]
+            if piece.stop - piece.start == 1:
+                verified += self._anchor(some, kept_by, jaccard)
+            else:
+                inside = bounds[piece.start : piece.stop + 1] - bounds[piece.start]
+                verified += anchor(some, inside, self._problem, self._reader.load(some), kept_by, jaccard)
         return kept_by, jaccard, verified
+
+    def _anchor(self, component: NDArray[np.int64], kept_by: NDArray[np.int64], jaccard: NDArray[np.float64]) -> int:
+        """Walk one component; of a large one memory holds what is kept so far, and some documents more."""
+        kept = np.empty(component.size, np.int64)
+        size = verified = 0
+        for piece in _pieces(self._reader.known[component]):
+            run = component[piece]
+            shingles = self._reader.load(np.concatenate((kept[:size], run)))
+            size, similar = anchor_run(run, kept, size, self._problem, shingles, kept_by, jaccard)
+            verified += similar
+        return verified
+
+    def _tell(self, compared: int) -> None:
+        """Say now and then how far a long comparison has come."""
+        if time.monotonic() - self._told >= _SECONDS_BETWEEN_LINES:
+            self._told = time.monotonic()
+            log.info(
+                "dedupe: %d pairs compared in this step, %d of %d documents joined to others",
+                compared,
+                self.joins(),
+                self._parent.size,
+            )
 
 
 def _pieces(sizes: NDArray[np.int64]) -> Iterator[slice]:
-    """Runs of items that together have no more values than are looked at at once, or are one item."""
-    number = np.cumsum(sizes) // _VALUES_AT_ONCE
-    cuts = np.flatnonzero(np.diff(number)) + 1
-    for start, end in pairwise([0, *cuts.tolist(), sizes.size]):
-        if start < end:
-            yield slice(start, end)
+    """Runs of items that together have no more values than may be in memory, or are one item that has more."""
+    start = 0
+    large = np.flatnonzero(np.append(sizes > _VALUES_AT_ONCE, True))
+    for end in large.tolist():
+        number = np.cumsum(sizes[start:end]) // _VALUES_AT_ONCE
+        cuts = start + 1 + np.flatnonzero(np.diff(number))
+        for first, last in pairwise([start, *cuts.tolist(), end]):
+            if first < last:
+                yield slice(first, last)
+        if end < sizes.size:
+            yield slice(end, end + 1)
+        start = end + 1

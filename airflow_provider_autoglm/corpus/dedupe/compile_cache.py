@@ -7,7 +7,7 @@ import logging
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -48,6 +48,32 @@ def compile_time_told() -> Iterator[None]:
         log.info("dedupe: kernels compiled in %.1f s at their first use, kept in %s", listener.duration, directory)
 
 
+class _ForgivingCache:
+    """numba's cache of one kernel, of which a full disk or a damaged file costs a compilation and no error."""
+
+    def __init__(self, cache: Any, directory: str) -> None:
+        self._cache = cache
+        self._directory = directory
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._cache, name)
+
+    def load_overload(self, *arguments: Any) -> Any:
+        try:
+            return self._cache.load_overload(*arguments)
+        except Exception as error:  # whatever unpickling a damaged file raises
+            _warn(self._directory, error)
+            with suppress(OSError):
+                self._cache.flush()
+            return None
+
+    def save_overload(self, *arguments: Any) -> None:
+        try:
+            self._cache.save_overload(*arguments)
+        except Exception as error:  # a full disk, or an index that is damaged
+            _warn(self._directory, error)
+
+
 def kernel(function: _Kernel) -> _Kernel:
     """Compile ``function`` at its first call, to run without the GIL, and keep the machine code if that is possible."""
     directory = _usable_directory(tuple(_chosen))
@@ -57,7 +83,9 @@ def kernel(function: _Kernel) -> _Kernel:
     previous = numba.config.CACHE_DIR
     numba.config.CACHE_DIR = directory
     try:
-        return numba.njit(function, nogil=True, cache=True)  # type: ignore[no-any-return]
+        compiled = numba.njit(function, nogil=True, cache=True)
+        compiled._cache = _ForgivingCache(compiled._cache, directory)
+        return compiled  # type: ignore[no-any-return]
     except RuntimeError as error:
         _warn(directory, error)
         return numba.njit(function, nogil=True)  # type: ignore[no-any-return]

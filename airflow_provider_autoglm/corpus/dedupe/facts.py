@@ -17,7 +17,7 @@ from airflow_provider_autoglm.corpus.dedupe.threads import in_threads
 from airflow_provider_autoglm.corpus.dedupe.tokens import batches_of, characters, composed
 from airflow_provider_autoglm.corpus.schema import LABELLED_BY_PEOPLE, require_columns
 from airflow_provider_autoglm.corpus.store import Corpus
-from airflow_provider_autoglm.exceptions import SettingsError
+from airflow_provider_autoglm.exceptions import SettingsError, UnusableColumnError
 from airflow_provider_autoglm.settings.dedupe import DedupeSettings
 
 TEXT_HASH = ("text_hash_high", "text_hash_low")
@@ -84,11 +84,16 @@ def check_columns(sources: Sequence[Corpus], settings: DedupeSettings) -> None:
     """Look at the schemas of all shards.
 
     :raises MissingColumnsError: if a shard lacks ``doc_id``, ``text`` or a column that ``keep`` needs.
+    :raises UnusableColumnError: if ``doc_id`` or ``text`` holds no strings.
     :raises SettingsError: if ``keep_column`` is neither a number nor a time.
     """
     for corpus in sources:
         for schema in corpus.schemas():
             require_columns(corpus.uri, schema.empty_table(), [*_REQUIRED, *_rank_column(settings)])
+            for name in _REQUIRED:
+                kind = schema.field(name).type
+                if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind)):
+                    raise UnusableColumnError(corpus.uri, name, str(kind), "strings")
             _rank(schema.empty_table(), np.empty(0, np.int64), settings)
 
 

@@ -34,7 +34,12 @@ _PLANES = 48
 
 
 def simhash64(texts: Sequence[str]) -> NDArray[np.uint64]:
-    """The fingerprint of each text: ``simhash.Simhash(text).value``, also where that package fails on NumPy 2."""
+    """The fingerprint of each text: ``simhash.Simhash(text).value``, also where that package fails on NumPy 2.
+
+    :raises TypeError: if ``texts`` is one text.
+    """
+    if isinstance(texts, str):
+        raise TypeError("simhash64 takes a list of texts; [text] is one")
     fingerprints = in_threads(lambda batch: simhash_of(tokenise(batch)), batches_of(texts))
     return np.concatenate([np.empty(0, np.uint64), *fingerprints])
 

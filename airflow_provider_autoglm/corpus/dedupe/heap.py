@@ -27,8 +27,9 @@ class Heap:
     """All documents that are compared, in keep order: those labelled by people, those of the store, the others.
 
     ``number`` is that of the document in the corpus, or ``STORED``; ``cluster_id`` the one that the store has, or null.
-    ``first`` is the first document with the same text; ``place`` is where ``shingles`` has the set of each.
-    ``is_known`` says that the store has the document itself.
+    ``first`` is the first document with the same text. ``place`` counts the documents of the corpus, then those of the
+    store; ``set_place`` is where ``shingles`` has the set of the text: the whole one if the text is in this corpus too.
+    ``is_known`` says that the store has the document itself, ``is_here`` that the corpus has it.
     """
 
     doc_id: pa.Array
@@ -37,7 +38,9 @@ class Heap:
     fingerprints: NDArray[np.uint64]
     first: NDArray[np.int64]
     place: NDArray[np.int64]
+    set_place: NDArray[np.int64]
     is_known: NDArray[np.bool_]
+    is_here: NDArray[np.bool_]
     shingles: ShinglesOnDisk
 
     @property
@@ -67,14 +70,18 @@ def read_heap(
     is_stored = np.arange(total) >= numbers.size
     is_known = pc.is_in(every["doc_id"], stored["doc_id"]).to_numpy() & ~is_stored
     order = _keep_order(every, is_stored, is_known)
+    number = np.append(numbers, np.full(stored.num_rows, STORED))[order]
+    first = _first_with_same_text([every[half].to_numpy()[order] for half in TEXT_HASH])
     return Heap(
         doc_id=every["doc_id"].combine_chunks().take(order),
         cluster_id=every["cluster_id"].combine_chunks().take(order),
-        number=np.append(numbers, np.full(stored.num_rows, STORED))[order],
+        number=number,
         fingerprints=np.append(fingerprints[numbers], stored["simhash"].to_numpy())[order],
-        first=_first_with_same_text([every[half].to_numpy()[order] for half in TEXT_HASH]),
+        first=first,
         place=order,
+        set_place=_set_places(order, first, number),
         is_known=is_known[order],
+        is_here=~is_stored[order] | pc.is_in(every["doc_id"], every["doc_id"].slice(0, numbers.size)).to_numpy()[order],
         shingles=shingles,
     )
 
@@ -108,7 +115,9 @@ def _keep_order(facts: pa.Table, is_stored: NDArray[np.bool_], is_known: NDArray
     is_labelled = facts["is_labelled"].to_numpy() & ~is_stored
     rank = facts["rank"].to_numpy()  # NaN for a null, which is sorted behind all numbers
     ids = rank_of(facts["doc_id"].combine_chunks())
-    return np.lexsort((ids, -rank, ~is_known, ~is_stored, ~is_labelled))
+    # Rows may have one doc_id and different texts; in what order they came must not count then either.
+    texts = [facts[half].to_numpy() for half in TEXT_HASH]
+    return np.lexsort((*texts, ids, -rank, ~is_known, ~is_stored, ~is_labelled))
 
 
 def _first_with_same_text(halves: Sequence[NDArray[np.uint64]]) -> NDArray[np.int64]:
@@ -119,6 +128,14 @@ def _first_with_same_text(halves: Sequence[NDArray[np.uint64]]) -> NDArray[np.in
     first = np.empty_like(by_text)
     first[by_text] = by_text[np.flatnonzero(is_new)[np.cumsum(is_new) - 1]]
     return first
+
+
+def _set_places(place: NDArray[np.int64], first: NDArray[np.int64], number: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where the set of each first document lies: of the store there is only a sketch, of the corpus the whole set."""
+    places = place.copy()
+    of_corpus = np.flatnonzero(number != STORED)
+    places[first[of_corpus]] = place[of_corpus]
+    return places
 
 
 def _band_keys(

@@ -50,6 +50,7 @@ class _StoreOutput:
         self._waiting = pa.table({})
 
     def write(self, kept: pa.Table, is_kept: NDArray[np.bool_]) -> None:
+        """Store the kept ones of the next documents."""
         while self._waiting.num_rows < is_kept.size:
             page = next(self._pages)
             self._waiting = pa.concat_tables([self._waiting, page]) if self._waiting.num_rows else page

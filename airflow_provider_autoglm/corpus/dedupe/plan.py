@@ -37,7 +37,8 @@ class Compared:
     """What becomes of the documents that have a candidate, in ascending order of their numbers ``document``.
 
     ``kept_id`` is the ``doc_id`` that is kept instead of theirs, or null; ``hamming``, ``jaccard`` and ``is_exact`` say
-    how the two compare. ``cluster_id`` names the cluster. ``is_kept_earlier`` says that an earlier run keeps that one.
+    how the two compare. ``cluster_id`` names the cluster. ``is_kept_earlier`` says that only an earlier run has the one
+    that is kept.
     """
 
     document: NDArray[np.int64]
@@ -73,8 +74,8 @@ class Plan:
         gone = np.flatnonzero(self.compared.kept_id.is_valid().to_numpy(zero_copy_only=False))
         least = gone[np.argsort(self.compared.jaccard[gone], kind="stable")][:_SAMPLE]
         columns = (self.compared.doc_id, self.compared.kept_id)
-        ids = zip(*(column.take(least).to_pylist() for column in columns), strict=True)
-        return [f"{one} for {other}" for one, other in ids]
+        ids = zip(*(column.take(least).to_pylist() for column in columns), self.compared.jaccard[least], strict=True)
+        return [f"{one} for {other} (Jaccard {jaccard:.2f})" for one, other, jaccard in ids]
 
 
 def plan_removal(
@@ -102,17 +103,15 @@ def plan_removal(
         is_compared = is_compared | is_candidate(fingerprints, keys, stored, settings)
     searched = time.monotonic()
     log.info(
-        "dedupe: %d of %d documents have a candidate (%s, similarity %g: Hamming distance <= %d), %d of earlier runs",
+        "dedupe: %d of %d documents have a candidate (%s); %d documents of earlier runs are among these",
         int(is_compared.sum()),
         fingerprints.size,
-        settings.method,
-        settings.similarity,
-        settings.max_hamming,
+        _rule(settings),
         stored.num_rows,
     )
     heap = read_heap(sources, np.flatnonzero(is_compared), fingerprints, stored, settings)
     problem = problem_of(heap, prints, stored, settings)
-    clusters = find_clusters(problem, heap.shingles, heap.place[heap.distinct])
+    clusters = find_clusters(problem, heap.shingles, heap.set_place[heap.distinct])
     compared = _compared(heap, clusters)
     metrics = {
         "candidates": clusters.candidates,
@@ -122,6 +121,12 @@ def plan_removal(
         "seconds/verify": round(time.monotonic() - searched, 3),
     }
     return Plan(fingerprints, compared, metrics)
+
+
+def _rule(settings: DedupeSettings) -> str:
+    simhash = f"similarity {settings.similarity:g}: Hamming distance <= {settings.max_hamming}"
+    minhash = "a MinHash band in common"
+    return {"simhash": simhash, "minhash": minhash, "both": f"{simhash}, or {minhash}"}[settings.method]
 
 
 def _compared(heap: Heap, clusters: Clusters) -> Compared:
@@ -143,7 +148,7 @@ def _compared(heap: Heap, clusters: Clusters) -> Compared:
         hamming=hamming[documents],
         jaccard=jaccard[documents],
         is_exact=(goes & is_text_kept)[documents],
-        is_kept_earlier=(goes & (heap.number[instead] == STORED))[documents],
+        is_kept_earlier=(goes & ~heap.is_here[instead])[documents],
         cluster_id=_cluster_ids(heap, clusters.component[text], documents),
     )
 

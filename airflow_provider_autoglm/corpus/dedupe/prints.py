@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from airflow_provider_autoglm.corpus.dedupe.fingerprint import simhash_of
 from airflow_provider_autoglm.corpus.dedupe.minhash import BANDS, band_keys
+from airflow_provider_autoglm.corpus.dedupe.shingles import scratch_errors
 from airflow_provider_autoglm.corpus.dedupe.threads import in_threads
 from airflow_provider_autoglm.corpus.dedupe.tokens import batches_of, composed, tokenise
 from airflow_provider_autoglm.corpus.store import Corpus
@@ -35,10 +36,14 @@ class ScratchPrints:
 
     def __init__(self, tables: Iterable[pa.Table], schema: pa.Schema) -> None:
         self._file = tempfile.TemporaryFile(prefix="autoglm-prints-")  # noqa: SIM115 - goes with this object
-        with pa.ipc.new_file(pa.PythonFile(self._file, "w"), schema) as writer:
-            for table in _of_many_rows(tables):
+        writer = pa.ipc.new_file(pa.PythonFile(self._file, "w"), schema)
+        for table in _of_many_rows(tables):
+            with scratch_errors():
                 writer.write_table(table)
-                pa.default_memory_pool().release_unused()
+            pa.default_memory_pool().release_unused()
+        with scratch_errors():
+            writer.close()
+            self._file.flush()
 
     def iter_tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """As :class:`Prints` says; only those columns are read."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from airflow_provider_autoglm.corpus.dedupe.prints import Prints
     from airflow_provider_autoglm.corpus.dedupe.store import DocumentStore
 
+log = logging.getLogger(__name__)
+
 STAGE = "dedupe"
 
 
@@ -43,8 +46,8 @@ def deduplicate(
     A document goes only for one that is kept and that it is similar to; removed rows lie under ``removed/`` with
     ``kept_id``, ``hamming``, ``jaccard`` and ``reason``. Rows without ``doc_id`` or ``text`` are rejected.
 
-    With ``state_uri`` (and ``settings.across_runs``) documents are compared with those that earlier runs kept too, and
-    what this run keeps is stored there: as of ``as_of``, so that a run never sees a later one. ``published`` is the
+    With ``state_uri`` what this run keeps is stored there and, with ``settings.across_runs``, documents are compared
+    with those that earlier runs kept: as of ``as_of``, so that a run never sees a later one. ``published`` is the
     dataset version that the stored documents must be in to count, or a list of them: of an empty one none counts.
 
     :raises MissingColumnsError: if a corpus lacks ``doc_id``, ``text`` or a column that ``settings.keep`` needs.
@@ -106,10 +109,10 @@ class Removal:
         sources = open_sources(source, storage=storage)
         inputs = [corpus.as_input() for corpus in sources]
         store = versions = None
-        if state_uri is not None and settings.across_runs:
+        if state_uri is not None:
             store = DocumentStore.open(state_uri, destination, settings, as_of=as_of, storage=storage)
             inputs.append(store.as_input())
-            if published is not None:
+            if published is not None and settings.across_runs:
                 uris = [published] if isinstance(published, str) else published
                 versions = tuple(Corpus.open(uri, storage=storage, verify=False) for uri in uris)
                 inputs.extend(version.as_input() for version in versions)
@@ -141,6 +144,8 @@ class Removal:
         removed = plan.removed - plan.removed_for_earlier
         if removed > self.settings.max_removed_fraction * rows:
             raise TooManyRemovedError(removed, rows, self.settings.max_removed_fraction, plan.sample())
+        if plan.removed > self.settings.max_removed_fraction * rows:
+            log.warning("dedupe: %d of %d rows go, most for documents of earlier runs", plan.removed, rows)
         started = time.monotonic()
         part = None if self.store is None else self.store.begin_part(self.attempt)
         write_rows(self.attempt, self.sources, plan, prints, self.settings, part)

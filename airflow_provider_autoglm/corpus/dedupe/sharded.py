@@ -78,10 +78,14 @@ def search(
 
     ``prints`` are those of all parts in order; ``share`` is (number, count) and takes its part of the buckets of all
     blocks of SimHash, and of the bands of MinHash. A document is found by one share at least if it has a candidate.
+
+    :raises SettingsError: if there is no such share.
     """
     from airflow_provider_autoglm.corpus.dedupe.candidates import fingerprints_of, has_candidate
     from airflow_provider_autoglm.corpus.dedupe.compile_cache import compile_time_told
 
+    if not 0 <= share[0] < share[1]:
+        raise SettingsError([f"share = {share}: the number must be from 0 to below the count"])
     sources = open_sources(prints, storage=storage)
     attempt = StageAttempt(
         SEARCH,
@@ -119,13 +123,14 @@ def resolve(
 ) -> StageResult:
     """As :func:`removal.deduplicate`, given the ``prints`` of all parts of ``source`` in order and what was found.
 
-    :raises SettingsError: if ``found`` is not every share of one search in these prints, with these settings.
+    :raises SettingsError: if ``prints`` are not those of all of ``source`` in order, or ``found`` not every share of
+        one search in them, or made with other settings.
     """
     from airflow_provider_autoglm.corpus.dedupe.compile_cache import compile_time_told
 
     printed = open_sources(prints, storage=storage)
     shares = open_sources(found, storage=storage)
-    _refuse_other_work(printed, shares, settings)
+    _refuse_other_work(open_sources(source, storage=storage, verify=False), printed, shares, settings)
     removal = Removal.begin(
         source,
         destination,
@@ -148,11 +153,21 @@ def resolve(
         return removal.finish(_Together(printed), metrics={}, is_compared=is_compared)
 
 
-def _refuse_other_work(printed: Sequence[Corpus], shares: Sequence[Corpus], settings: DedupeSettings) -> None:
+def _refuse_other_work(
+    sources: Sequence[Corpus], printed: Sequence[Corpus], shares: Sequence[Corpus], settings: DedupeSettings
+) -> None:
     """What is missing from a search is not seen in its result, so it is looked for here."""
     expected = settings.model_dump(mode="json")
     numbers = [tuple(corpus.manifest.settings.get("share", ())) for corpus in shares]
     problems = []
+    looked_at = [
+        stored
+        for corpus in printed
+        for item in corpus.manifest.inputs
+        for stored in Corpus.open(item.uri, storage=corpus.storage, verify=False).shards
+    ]
+    if looked_at != [stored for corpus in sources for stored in corpus.shards]:
+        problems.append("prints: they are not those of all shards of source, in order")
     if sorted(numbers) != [(number, len(shares)) for number in range(len(shares))]:
         problems.append(f"found: shares {numbers} are not all of one search")
     searched = {tuple(item.digest for item in corpus.manifest.inputs) for corpus in shares}

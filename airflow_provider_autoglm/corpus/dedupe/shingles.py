@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, NamedTuple
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from airflow_provider_autoglm.corpus.dedupe.compile_cache import kernel
 from airflow_provider_autoglm.corpus.dedupe.tokens import CHARACTERS_OF_A_WINDOW, tokenise
+from airflow_provider_autoglm.exceptions import StorageError
 
 # A window is hashed by an odd number for each of its characters and one for how many they are, then mixed (finaliser of
 # MurmurHash3, Appleby).
@@ -61,6 +63,18 @@ def sets_of(texts: Sequence[str]) -> TextSets:
     return TextSets(*_sets(tokens.codes, tokens.bounds))
 
 
+@contextmanager
+def scratch_errors() -> Iterator[None]:
+    """Name the folder of temporary files when it cannot be written to.
+
+    :raises StorageError: in place of an ``OSError``.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise StorageError("write", f"{tempfile.gettempdir()} (TMPDIR)", error) from error
+
+
 class ShinglesOnDisk:
     """Collects the sets of ``documents`` documents in a temporary file, so that memory holds what is looked at."""
 
@@ -73,7 +87,8 @@ class ShinglesOnDisk:
 
     def add(self, documents: NDArray[np.int64], sets: TextSets, sizes: NDArray[np.int64]) -> None:
         """Store sets, or the smallest values of sets that have ``sizes`` values."""
-        self._file.write(sets.values.tobytes())
+        with scratch_errors():
+            self._file.write(sets.values.tobytes())
         self._starts[documents] = self._size + sets.bounds[:-1]
         self._ends[documents] = self._size + sets.bounds[1:]
         self._sizes[documents] = sizes
@@ -81,7 +96,8 @@ class ShinglesOnDisk:
 
     def reader(self, order: NDArray[np.int64]) -> ShingleReader:
         """What reads the sets of the documents ``order``, numbered like that."""
-        self._file.flush()
+        with scratch_errors():
+            self._file.flush()
         return ShingleReader(self._file, self._starts[order], self._ends[order], self._sizes[order])
 
 

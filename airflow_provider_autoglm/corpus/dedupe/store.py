@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -28,6 +29,7 @@ from airflow_provider_autoglm.corpus.schema import set_column
 from airflow_provider_autoglm.corpus.stage import StageAttempt
 from airflow_provider_autoglm.corpus.storage import Storage, as_uri
 from airflow_provider_autoglm.corpus.store import Corpus, StoredShard, work_digest
+from airflow_provider_autoglm.exceptions import SettingsError
 from airflow_provider_autoglm.settings.dedupe import DedupeSettings
 
 log = logging.getLogger(__name__)
@@ -80,7 +82,11 @@ class DocumentStore:
 
         Parts of the same time or later are not seen, nor are those older than ``settings.window_days``. Without
         ``as_of`` it is that of the part that this destination has, else now.
+
+        :raises SettingsError: if ``as_of`` has no time zone.
         """
+        if as_of is not None and as_of.tzinfo is None:
+            raise SettingsError([f"as_of = {as_of}: it needs a time zone"])
         storage = storage or Storage.local()
         key = digest_of(as_uri(destination))[:16]
         parts = list(_parts(state_uri, storage))
@@ -90,9 +96,12 @@ class DocumentStore:
         if settings.window_days is not None:
             oldest = moment - timedelta(days=settings.window_days)
         seen = [part for part in parts if part.key != key and oldest <= part.as_of < moment]
-        # A run that was done again for a later time has two parts: the later one takes the place of the other.
-        newest = {part.key: part for part in seen if find_manifest(part.uri, storage)[0] is not None}
-        earlier = tuple(Corpus.open(part.uri, storage=storage, verify=False) for part in newest.values())
+        # A run that was done again for another time has two parts: the one that was written last counts.
+        manifests = [(find_manifest(part.uri, storage)[0], part) for part in seen]
+        written = sorted((manifest.created_at, part.uri, part) for manifest, part in manifests if manifest is not None)
+        newest = {part.key: uri for _, uri, part in written}
+        compared = sorted(newest.values()) if settings.across_runs else []
+        earlier = tuple(Corpus.open(uri, storage=storage, verify=False) for uri in compared)
         return cls(as_uri(state_uri), earlier, f"{as_uri(state_uri)}/{moment.strftime(_TIME)}-{key}")
 
     def as_input(self) -> Input:
@@ -122,10 +131,10 @@ class DocumentStore:
         prints = np.unique(fingerprints)
         keys = [np.unique(band[band != NO_KEY]) for band in band_keys]
         found = [NOTHING_STORED]
-        for corpus in self.earlier:
-            for shards in _together(corpus.shards):
-                found.extend(_near_rows(corpus, shards, prints, keys, distance_of_prints(settings)))
-            log.info("dedupe: %d documents of %s compared", corpus.rows, corpus.uri)
+        for shards in _together(self.earlier):
+            found.extend(_near_rows(shards, prints, keys, distance_of_prints(settings)))
+        rows = sum(corpus.rows for corpus in self.earlier)
+        log.info("dedupe: %d documents of %d earlier runs compared", rows, len(self.earlier))
         stored = _with_keys(pa.concat_tables(found, promote_options="default"), len(band_keys)).combine_chunks()
         return stored if published is None else _published(stored, published)
 
@@ -153,48 +162,65 @@ def sketches_of(stored: pa.Table) -> TextSets:
 def _parts(state_uri: str, storage: Storage) -> Iterator[StorePart]:
     for uri in storage.list(state_uri):
         match = _PART.fullmatch(uri.rpartition("/")[2])
-        if match is not None:
-            as_of = datetime.strptime(match["as_of"], _TIME).replace(tzinfo=UTC)
-            yield StorePart(uri, as_of, match["key"])
+        if match is None:
+            continue
+        with suppress(ValueError):  # a date that is none is not of ours
+            yield StorePart(uri, datetime.strptime(match["as_of"], _TIME).replace(tzinfo=UTC), match["key"])
 
 
-def _together(shards: Sequence[StoredShard]) -> Iterator[list[StoredShard]]:
-    """Shards that are searched at once."""
-    together: list[StoredShard] = []
-    for stored in shards:
-        together.append(stored)
-        if sum(member.shard.rows for member in together) >= _PRINTS_AT_ONCE:
-            yield together
-            together = []
+def _together(parts: Sequence[Corpus]) -> Iterator[list[tuple[Corpus, StoredShard]]]:
+    """Shards that are searched at once, of several parts where these are small."""
+    together: list[tuple[Corpus, StoredShard]] = []
+    rows = 0
+    for corpus in parts:
+        for stored in corpus.shards:
+            together.append((corpus, stored))
+            rows += stored.shard.rows
+            if rows >= _PRINTS_AT_ONCE:
+                yield together
+                together, rows = [], 0
     if together:
         yield together
 
 
 def _near_rows(
-    corpus: Corpus,
-    shards: Sequence[StoredShard],
+    shards: Sequence[tuple[Corpus, StoredShard]],
     prints: NDArray[np.uint64],
     keys: Sequence[NDArray[np.uint32]],
     max_hamming: int,
 ) -> Iterator[pa.Table]:
-    """The rows of some shards that are candidates of ``prints``, or of ``keys`` (one array a band, or none)."""
+    """The rows of some shards that are candidates of ``prints`` or of ``keys``: ascending, an array a band, or none."""
     columns = ["simhash", *(BAND_COLUMNS if keys else ())]
-    tables = [corpus.shard_columns(stored, columns) for stored in shards]
+    tables = [corpus.shard_columns(stored, columns) for corpus, stored in shards]
     stored_prints = np.concatenate([table["simhash"].to_numpy() for table in tables])
     is_near = np.zeros(stored_prints.size, np.bool_)
     for pairs in iter_pairs_between(prints, stored_prints, max_hamming):
         is_near[pairs & np.uint64(0xFFFFFFFF)] = True
+    for name, band in zip(BAND_COLUMNS, keys, strict=False):
+        is_near |= _is_among(np.concatenate([_keys_of(table, name) for table in tables]), band)
+    without = sum(name not in table.column_names for table in tables for name in columns[-1:])
+    if without:
+        log.warning("dedupe: %d shards were stored without MinHash, only SimHash is compared with them", without)
     start = 0
-    for stored, table in zip(shards, tables, strict=True):
-        near = is_near[start : start + table.num_rows]
+    for (corpus, stored), table in zip(shards, tables, strict=True):
+        near = np.flatnonzero(is_near[start : start + table.num_rows])
         start += table.num_rows
-        if keys and BAND_COLUMNS[0] not in table.column_names:
-            log.warning("dedupe: %s was stored without MinHash, only SimHash is compared with it", stored.uri)
-        for name, band in zip(BAND_COLUMNS, keys, strict=False):
-            if name in table.column_names:
-                near |= np.isin(table[name].to_numpy(), band)
-        if near.any():
-            yield corpus.shard_rows(stored, np.flatnonzero(near))
+        if near.size:
+            yield corpus.shard_rows(stored, near)
+
+
+def _keys_of(table: pa.Table, name: str) -> NDArray[np.uint32]:
+    if name not in table.column_names:
+        return np.full(table.num_rows, NO_KEY, np.uint32)
+    keys: NDArray[np.uint32] = table[name].to_numpy()
+    return keys
+
+
+def _is_among(values: NDArray[np.uint32], ascending: NDArray[np.uint32]) -> NDArray[np.bool_]:
+    if ascending.size == 0:
+        return np.zeros(values.size, np.bool_)
+    places = np.minimum(np.searchsorted(ascending, values), ascending.size - 1)
+    return np.asarray(ascending[places] == values, np.bool_)
 
 
 def _with_keys(stored: pa.Table, bands: int) -> pa.Table:

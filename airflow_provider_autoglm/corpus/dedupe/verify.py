@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from airflow_provider_autoglm.corpus.dedupe.compile_cache import kernel
+from airflow_provider_autoglm.corpus.dedupe.minhash import NO_KEY
 from airflow_provider_autoglm.corpus.dedupe.neighbours import bits_set
 from airflow_provider_autoglm.corpus.dedupe.shingles import Shingles
 
@@ -128,24 +129,50 @@ def join_pairs(parent: NDArray[np.int64], pairs: NDArray[np.uint64], problem: Pr
 
 
 @kernel
+def _share_a_band(band_keys: NDArray[np.uint32], bands: int, one: int, other: int) -> bool:
+    """Whether two documents share the key of one of the first ``bands``."""
+    for band in range(bands):
+        if band_keys[one, band] == band_keys[other, band] and band_keys[one, band] != NO_KEY:
+            return True
+    return False
+
+
+@kernel
+def join_runs(
+    parent: NDArray[np.int64],
+    some: NDArray[np.int64],
+    others: NDArray[np.int64],
+    is_same: bool,
+    band: int,
+    problem: Problem,
+    shingles: Shingles,
+) -> int:
+    """Unite the similar ones of two runs of documents that share the key of ``band``; returns how many were compared.
+
+    Those that share a key of an earlier band were compared then. With ``is_same`` both are one run.
+    """
+    compared = 0
+    for n in range(others.size):
+        for m in range(n if is_same else some.size):
+            if not _share_a_band(problem.band_keys, band, some[m], others[n]):
+                compared += _join(parent, some[m], others[n], problem, shingles)
+    return compared
+
+
+@kernel
 def join_groups(
     parent: NDArray[np.int64],
     members: NDArray[np.int64],
     bounds: NDArray[np.int64],
+    band: int,
     problem: Problem,
     shingles: Shingles,
 ) -> int:
-    """Unite the similar ones of each group ``members[bounds[g]:bounds[g + 1]]``; returns how many were compared."""
+    """As :func:`join_runs`, of each group ``members[bounds[g]:bounds[g + 1]]``."""
     compared = 0
     for group in range(bounds.size - 1):
-        start, end = bounds[group], bounds[group + 1]
-        first = _root(parent, members[start])
-        is_joined = True
-        for n in range(start + 1, end):
-            is_joined &= _root(parent, members[n]) == first
-        for n in range(start + 1, start if is_joined else end):
-            for earlier in range(start, n):
-                compared += _join(parent, members[earlier], members[n], problem, shingles)
+        run = members[bounds[group] : bounds[group + 1]]
+        compared += join_runs(parent, run, run, True, band, problem, shingles)
     return compared
 
 
@@ -154,10 +181,39 @@ def _are_candidates(problem: Problem, one: int, other: int) -> bool:
     difference = problem.fingerprints[one] ^ problem.fingerprints[other]
     if np.int64(bits_set(difference)) <= problem.max_hamming:
         return True
-    for band in range(problem.band_keys.shape[1]):
-        if problem.band_keys[one, band] == problem.band_keys[other, band] and problem.band_keys[one, band] != 0:
-            return True
-    return False
+    return _share_a_band(problem.band_keys, problem.band_keys.shape[1], one, other)
+
+
+@kernel
+def anchor_run(
+    documents: NDArray[np.int64],
+    kept: NDArray[np.int64],
+    size: int,
+    problem: Problem,
+    shingles: Shingles,
+    kept_by: NDArray[np.int64],
+    jaccard: NDArray[np.float64],
+) -> tuple[int, int]:
+    """Walk documents of one component in keep order; one goes for the most similar kept one that it is a candidate of.
+
+    ``kept[:size]`` are those kept so far; what is kept now is put behind them. ``kept_by`` and ``jaccard`` are written.
+    Returns the new size, and how many pairs of a document and a kept one were found similar.
+    """
+    verified = 0
+    for document in documents:
+        is_stored = problem.first_stored <= document < problem.end_stored
+        kept_by[document], jaccard[document] = KEPT, 1.0
+        for other in kept[: 0 if is_stored else size]:
+            if not _are_candidates(problem, document, other):
+                continue
+            similar = similarity(shingles, document, other, problem.min_jaccard)
+            verified += similar >= 0
+            if similar >= 0 and (kept_by[document] == KEPT or similar > jaccard[document]):
+                kept_by[document], jaccard[document] = other, similar
+        if kept_by[document] == KEPT:
+            kept[size] = document
+            size += 1
+    return size, verified
 
 
 @kernel
@@ -169,27 +225,10 @@ def anchor(
     kept_by: NDArray[np.int64],
     jaccard: NDArray[np.float64],
 ) -> int:
-    """Walk each component in keep order; a document goes for the most similar kept one that it is a candidate of.
-
-    Component ``c`` is ``components[bounds[c]:bounds[c + 1]]``, ascending. ``kept_by`` and ``jaccard`` are written;
-    returns how many pairs of a document and a kept one were found similar.
-    """
+    """As :func:`anchor_run`, of each component ``components[bounds[c]:bounds[c + 1]]``."""
     kept = np.empty(np.max(np.diff(bounds)), np.int64)
     verified = 0
     for component in range(bounds.size - 1):
-        size = 0
-        for place in range(bounds[component], bounds[component + 1]):
-            document = components[place]
-            is_stored = problem.first_stored <= document < problem.end_stored
-            kept_by[document], jaccard[document] = KEPT, 1.0
-            for other in kept[: 0 if is_stored else size]:
-                if not _are_candidates(problem, document, other):
-                    continue
-                similar = similarity(shingles, document, other, problem.min_jaccard)
-                verified += similar >= 0
-                if similar >= 0 and (kept_by[document] == KEPT or similar > jaccard[document]):
-                    kept_by[document], jaccard[document] = other, similar
-            if kept_by[document] == KEPT:
-                kept[size] = document
-                size += 1
+        run = components[bounds[component] : bounds[component + 1]]
+        verified += anchor_run(run, kept, 0, problem, shingles, kept_by, jaccard)[1]
     return verified

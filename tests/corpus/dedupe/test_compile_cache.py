@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 _COMPILE_WITH = """
 import logging, sys
 logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
@@ -84,6 +86,39 @@ def test_kernels_that_numba_finds_no_place_for_cost_one_warning_and_no_error(tmp
     )
     assert second.stdout == "12\n"
     assert second.stderr.count("cannot keep compiled kernels") == 1
+
+
+_COMPILE_ONE = """
+import logging, sys
+logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+from airflow_provider_autoglm.corpus.dedupe.compile_cache import set_cache_directory
+set_cache_directory(sys.argv[1])
+from airflow_provider_autoglm.corpus.dedupe.minhash import band_groups
+import numpy as np
+print(band_groups(np.array([7, 7, 1], np.uint32)).members.tolist())
+"""
+
+
+@pytest.mark.parametrize("suffix", [".nbi", ".nbc"])
+def test_damaged_files_of_the_cache_cost_one_warning_and_are_written_again(tmp_path: Path, suffix: str) -> None:
+    command = [sys.executable, "-c", _COMPILE_ONE, str(tmp_path)]
+    runs = []
+    for _ in range(3):
+        runs.append(subprocess.run(command, capture_output=True, text=True, check=True))
+        if len(runs) == 1:
+            for file in tmp_path.rglob(f"*{suffix}"):
+                file.write_bytes(file.read_bytes()[:20] if suffix == ".nbc" else b"")
+    assert [run.stdout for run in runs] == ["[0, 1]\n"] * 3
+    assert [run.stderr.count("cannot keep compiled kernels") for run in runs] == [0, 1, 0]
+
+
+def test_a_cache_that_cannot_take_more_costs_one_warning_and_no_error(tmp_path: Path) -> None:
+    limited = ["bash", "-c", 'ulimit -f 1; exec "$@"', "-", sys.executable, "-c", _COMPILE_ONE, str(tmp_path)]
+    run = subprocess.run(
+        limited, capture_output=True, text=True, check=True, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    )
+    assert run.stdout == "[0, 1]\n"
+    assert run.stderr.count("cannot keep compiled kernels") == 1
 
 
 def test_importing_the_stage_loads_no_kernel() -> None:

@@ -25,8 +25,10 @@ from airflow_provider_autoglm.corpus.store import Corpus, write_corpus
 from airflow_provider_autoglm.exceptions import (
     CorpusNotCommittedError,
     MissingColumnsError,
+    SettingsError,
     ShardDamagedError,
     TooManyRemovedError,
+    UnusableColumnError,
 )
 from airflow_provider_autoglm.settings import DedupeSettings
 
@@ -507,3 +509,44 @@ def test_damage_of_the_source_is_found_before_anything_is_written(tmp_path: Path
     with pytest.raises(ShardDamagedError, match=shard.name):
         deduplicate(source, str(tmp_path / "out"), _GENEROUS)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("column", ["doc_id", "text"])
+def test_a_column_that_holds_no_strings_is_named_before_anything_is_read(tmp_path: Path, column: str) -> None:
+    rows = [{**_document("1", _text("one")), column: 7}]
+    with pytest.raises(UnusableColumnError, match=f"column {column} of type int64 cannot be used as strings"):
+        deduplicate(_write(tmp_path / "in", rows), str(tmp_path / "out"), _GENEROUS)
+
+
+def test_rows_with_one_doc_id_and_different_texts_are_decided_on_whatever_their_order(tmp_path: Path) -> None:
+    rows = [_document("a", _text("one", changed=[place])) for place in range(5)]
+    kept = []
+    for attempt in range(3):
+        random.Random(attempt).shuffle(rows)
+        result = deduplicate(_write(tmp_path / f"in{attempt}", rows), str(tmp_path / f"out{attempt}"), _GENEROUS)
+        kept.append(sorted(row["text"] for row in Corpus.open(result.uri).to_table().to_pylist()))
+    assert kept == [kept[0]] * 3
+    assert len(kept[0]) < len(rows)
+
+
+def test_a_corpus_is_not_written_over_itself(tmp_path: Path) -> None:
+    source = _write(tmp_path / "in", [_document("a", _text("one"))])
+    with pytest.raises(SettingsError, match="is the source too, which is never changed"):
+        deduplicate(source, source, _GENEROUS)
+    assert Corpus.open(source).manifest.stage == "clean"
+
+
+_DEDUPLICATE_IN = """
+import sys
+from airflow_provider_autoglm.corpus.dedupe import deduplicate
+from airflow_provider_autoglm.settings import DedupeSettings
+deduplicate(sys.argv[1], sys.argv[2], DedupeSettings(max_removed_fraction=1))
+"""
+
+
+def test_a_full_folder_of_temporary_files_is_named(tmp_path: Path) -> None:
+    source = _write(tmp_path / "in", [_document(f"{n}", _text(n)) for n in range(3_000)])
+    limited = ["bash", "-c", 'ulimit -f 16; exec "$@"', "-", sys.executable, "-c", _DEDUPLICATE_IN, source]
+    run = subprocess.run([*limited, str(tmp_path / "out")], capture_output=True, text=True, check=False)
+    assert run.returncode != 0
+    assert "(TMPDIR)" in run.stderr.splitlines()[-1]

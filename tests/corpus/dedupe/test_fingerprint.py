@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from simhash import Simhash
 
-from airflow_provider_autoglm.corpus.dedupe.fingerprint import simhash64
+from airflow_provider_autoglm.corpus.dedupe.fingerprint import simhash64, to_simhash
 
 
 def _reference(text: str) -> int:
@@ -69,6 +69,28 @@ def test_a_4_gram_that_is_too_frequent_for_the_package_is_counted_right(text: st
 def test_lone_surrogates_are_no_characters_of_words(text: str) -> None:
     # Between two texts, too: the end of one and the start of the next never make a character.
     assert _values([text, "\udc00" + text]) == [_reference(text)] * 2
+
+
+@pytest.mark.parametrize("text", ["ΟΔΟΣ ΣΑΣ ΣΟΦΟΣ.", "İstanbul'da ΣΊΣΥΦΟΣ", "ᏣᎳᎩ ẞtraße ǅ"])
+def test_letters_whose_lower_case_depends_on_others_are_those_of_the_package(text: str) -> None:
+    assert _values([text, text * 3]) == [Simhash(text).value, Simhash(text * 3).value]
+
+
+def test_every_character_is_lowered_and_kept_as_by_the_package() -> None:
+    texts = ["".join(map(chr, range(start, start + 64))) for start in range(0, 0x30000, 64)]
+    assert _values(texts) == [_reference(text) for text in texts]
+
+
+def test_a_fingerprint_is_one_of_the_package() -> None:
+    one, other = (
+        to_simhash(fingerprint) for fingerprint in simhash64(["a text of some words", "a text of more words"])
+    )
+    assert one.distance(other) == Simhash("a text of some words").distance(Simhash("a text of more words"))
+
+
+def test_one_text_alone_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"a list of texts; \[text\] is one"):
+        simhash64("one text")
 
 
 def test_no_texts_have_no_fingerprints() -> None:

@@ -131,6 +131,23 @@ def test_the_prints_of_a_part_are_a_row_a_document(tmp_path: Path, source: str) 
     assert table["simhash"].to_pylist() == simhash64(texts).tolist()
 
 
+def test_prints_of_other_documents_are_refused(tmp_path: Path, source: str) -> None:
+    other = write_shards(tmp_path / "other", [[document(f"{n}", text_of(n)) for n in range(_MANY)]])
+    for prints, found in (
+        _searched(other, tmp_path / "x", _rule(), parts=2, shares=1),
+        _searched([source, other], tmp_path / "y", _rule(), parts=2, shares=1),
+    ):
+        with pytest.raises(SettingsError, match="prints: they are not those of all shards of source, in order"):
+            sharded.resolve(source, str(tmp_path / "out"), _rule(), prints=prints, found=found)
+
+
+@pytest.mark.parametrize("share", [(4, 4), (-1, 4), (0, 0)])
+def test_a_share_that_is_none_is_refused(tmp_path: Path, source: str, share: tuple[int, int]) -> None:
+    prints, _ = _searched(source, tmp_path, _rule(), parts=2, shares=1)
+    with pytest.raises(SettingsError, match="the number must be from 0 to below the count"):
+        sharded.search(prints, str(tmp_path / "none"), _rule(), share)
+
+
 def test_an_empty_corpus_is_resolved(tmp_path: Path) -> None:
     source = write_shards(tmp_path / "in", [])
     prints, found = _searched(source, tmp_path, _rule(), parts=4, shares=2)

@@ -174,11 +174,48 @@ def test_what_was_never_published_keeps_nothing_out(pipeline: Pipeline, tmp_path
     assert ids(pipeline.run("four", *again, day=1, published=[version, both])) == []
 
 
-def test_without_across_runs_nothing_is_seen_or_stored(pipeline: Pipeline) -> None:
+def test_without_across_runs_nothing_is_seen_but_later_runs_see_what_was_kept(pipeline: Pipeline) -> None:
     pipeline.run("one", *_some("a", 1), day=0)
     alone = DedupeSettings(across_runs=False)
     assert ids(pipeline.run("two", *_some("b", 1), day=1, settings=alone)) == ["b0"]
-    assert pipeline.stored(day=2) == ["a0"]
+    assert pipeline.stored(day=2) == ["a0", "b0"]
+
+
+def test_each_part_holds_all_that_its_run_kept_whatever_others_hold(pipeline: Pipeline) -> None:
+    pipeline.run("one", *_some("a", 1, 2), day=0)
+    pipeline.run("two", *_some("a", 1, 2), day=10)
+    pipeline.run("one", *_some("a", 3), day=0)
+    assert sorted(pipeline.stored(day=11)) == ["a0", "a0", "a1"]
+    assert sorted(pipeline.stored(day=11, settings=DedupeSettings(window_days=5))) == ["a0", "a1"]
+
+
+@pytest.mark.parametrize("method", ["simhash", "both"])
+def test_the_same_documents_again_are_judged_as_the_first_time_however_long_they_are(
+    pipeline: Pipeline, method: str
+) -> None:
+    rule = DedupeSettings(method=method, similarity=0.75, max_removed_fraction=1)  # type: ignore[arg-type]
+    rows = [
+        document(f"{seed:02d}-{changed}", text_of(seed, words=120, changed=[120 * n // 48 for n in range(changed)]))
+        for seed in range(30)
+        for changed in (0, 40, 44, 48)
+    ]
+    first = pipeline.run("one", *rows, day=0, settings=rule)
+    again = pipeline.run("two", *rows, day=1, settings=rule)
+    similarities = [row["jaccard"] for row in removed_rows(first).values()]
+    assert min(similarities) < 0.55, "some are near the threshold, where a sketch would err"
+    assert ids(again) == ids(first)
+
+
+def test_what_goes_for_a_document_that_comes_again_does_not_count_as_gone_for_an_earlier_run(
+    pipeline: Pipeline, caplog: pytest.LogCaptureFixture
+) -> None:
+    pipeline.run("one", *_some("a", 1), day=0)
+    copies = [document(f"c{number}", text_of(1) + " ." * number) for number in range(3)]
+    with pytest.raises(TooManyRemovedError):
+        pipeline.run("two", *_some("a", 1), *copies, day=1, settings=DedupeSettings(max_removed_fraction=0.5))
+    result = pipeline.run("three", *copies, day=1, settings=DedupeSettings(max_removed_fraction=0.5))
+    assert (result.removed, result.metrics["removed_for_earlier_runs"]) == (3, 3)
+    assert "3 of 3 rows go, most for documents of earlier runs" in caplog.text
 
 
 def test_short_chinese_texts_are_found_by_minhash_across_runs(pipeline: Pipeline) -> None:
@@ -209,7 +246,7 @@ def test_parts_of_another_method_are_compared_by_what_they_hold(
             "two", *_some("b", 1, 2, changed=[3]), document("c", text_of(1)), day=1, settings=rules[1]
         )
     assert set(removed_rows(result)) == expected | {"c"}, "copies are found by what every part holds"
-    assert ("was stored without MinHash" in caplog.text) == (stored == "simhash")
+    assert ("were stored without MinHash" in caplog.text) == (stored == "simhash")
 
 
 def test_a_store_of_parts_with_and_without_minhash_is_read_whole(pipeline: Pipeline) -> None:
