@@ -90,7 +90,8 @@ def _explain(model: type[BaseModel], details: ErrorDetails, path: str) -> str:
         return f"{key}: required and not set"
     message = redact_userinfo(details["msg"].removeprefix("Value error, "))
     message = re.sub(r"^(Input should be a valid |)[Tt]uple\b", r"\1list", message)
-    shown = f" = {_shown(details['input'])}" if location else ""
+    is_of_several_keys = details["type"] == "value_error" and isinstance(details["input"], Mapping)
+    shown = f" = {_shown(details['input'])}" if location and not is_of_several_keys else ""
     return f"{key}{shown}: {message[:1].lower() + message[1:]}"
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_autoglm.exceptions import SettingsError
-from airflow_provider_autoglm.settings import DedupeSettings
+from airflow_provider_autoglm.settings import DedupeSettings, PipelineSettings
 
 
 @pytest.mark.parametrize(
@@ -31,3 +31,11 @@ def test_documents_are_kept_by_a_column_that_is_named() -> None:
     settings = DedupeSettings.parse({"keep": "column", "keep_column": "views"}, path="dedupe")
 
     assert (settings.keep, settings.keep_column) == ("column", "views")
+
+
+def test_what_is_wrong_with_several_keys_together_names_the_stage_alone() -> None:
+    with pytest.raises(SettingsError) as error:
+        PipelineSettings.parse(
+            {"sources": ["https://a.example/"], "labels": ["a", "b"], "dedupe": {"keep": "column"}}, path="autoglm_news"
+        )
+    assert "autoglm_news.dedupe: keep = 'column' needs keep_column" in str(error.value)

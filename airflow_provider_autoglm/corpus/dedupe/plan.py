@@ -19,7 +19,7 @@ from airflow_provider_autoglm.corpus.dedupe.candidates import (
     is_candidate,
 )
 from airflow_provider_autoglm.corpus.dedupe.clusters import Clusters, find_clusters
-from airflow_provider_autoglm.corpus.dedupe.heap import STORED, Heap, problem_of, rank_of, read_heap
+from airflow_provider_autoglm.corpus.dedupe.contenders import STORED, Contenders, problem_of, rank_of, read_contenders
 from airflow_provider_autoglm.corpus.dedupe.neighbours import hamming_distances
 from airflow_provider_autoglm.corpus.dedupe.prints import Prints, bands_of
 from airflow_provider_autoglm.corpus.dedupe.store import NOTHING_STORED, DocumentStore
@@ -109,10 +109,10 @@ def plan_removal(
         _rule(settings),
         stored.num_rows,
     )
-    heap = read_heap(sources, np.flatnonzero(is_compared), fingerprints, stored, settings)
-    problem = problem_of(heap, prints, stored, settings)
-    clusters = find_clusters(problem, heap.shingles, heap.set_place[heap.distinct])
-    compared = _compared(heap, clusters)
+    contenders = read_contenders(sources, np.flatnonzero(is_compared), fingerprints, stored, settings)
+    problem = problem_of(contenders, prints, stored, settings)
+    clusters = find_clusters(problem, contenders.shingles, contenders.set_place[contenders.distinct])
+    compared = _compared(contenders, clusters)
     metrics = {
         "candidates": clusters.candidates,
         "verified_pairs": clusters.verified,
@@ -129,43 +129,43 @@ def _rule(settings: DedupeSettings) -> str:
     return {"simhash": simhash, "minhash": minhash, "both": f"{simhash}, or {minhash}"}[settings.method]
 
 
-def _compared(heap: Heap, clusters: Clusters) -> Compared:
+def _compared(contenders: Contenders, clusters: Clusters) -> Compared:
     """Carry the decision on distinct texts over to all documents that are compared."""
-    distinct = heap.distinct
-    text = np.searchsorted(distinct, heap.first)
+    distinct = contenders.distinct
+    text = np.searchsorted(distinct, contenders.first)
     is_text_kept = clusters.kept_by[text] == KEPT
     # A copy of a text that goes itself goes for the same kept document: kept_id always names one that is kept.
     instead = distinct[np.where(is_text_kept, text, clusters.kept_by[text])]
-    goes = (instead != np.arange(instead.size)) & ~(heap.is_known & _is_first_of_its_id(heap))
-    hamming = hamming_distances(heap.fingerprints, np.arange(instead.size), heap.fingerprints, instead)
+    goes = (instead != np.arange(instead.size)) & ~(contenders.is_known & _is_first_of_its_id(contenders))
+    hamming = hamming_distances(contenders.fingerprints, np.arange(instead.size), contenders.fingerprints, instead)
     jaccard = np.where(is_text_kept, 1.0, clusters.jaccard[text]).astype(np.float32)
-    documents = np.flatnonzero(heap.number != STORED)
-    documents = documents[np.argsort(heap.number[documents])]
+    documents = np.flatnonzero(contenders.number != STORED)
+    documents = documents[np.argsort(contenders.number[documents])]
     return Compared(
-        document=heap.number[documents],
-        doc_id=heap.doc_id.take(documents),
-        kept_id=heap.doc_id.take(pa.array(instead[documents], mask=~goes[documents])),
+        document=contenders.number[documents],
+        doc_id=contenders.doc_id.take(documents),
+        kept_id=contenders.doc_id.take(pa.array(instead[documents], mask=~goes[documents])),
         hamming=hamming[documents],
         jaccard=jaccard[documents],
         is_exact=(goes & is_text_kept)[documents],
-        is_kept_earlier=(goes & ~heap.is_here[instead])[documents],
-        cluster_id=_cluster_ids(heap, clusters.component[text], documents),
+        is_kept_earlier=(goes & ~contenders.is_here[instead])[documents],
+        cluster_id=_cluster_ids(contenders, clusters.component[text], documents),
     )
 
 
-def _is_first_of_its_id(heap: Heap) -> NDArray[np.bool_]:
+def _is_first_of_its_id(contenders: Contenders) -> NDArray[np.bool_]:
     """Which documents of the batch are the first ones with their ``doc_id``."""
-    of_batch = np.flatnonzero(heap.number != STORED)
-    ids = heap.doc_id.take(of_batch).dictionary_encode().indices.to_numpy()
-    is_first = np.zeros(heap.number.size, np.bool_)
+    of_batch = np.flatnonzero(contenders.number != STORED)
+    ids = contenders.doc_id.take(of_batch).dictionary_encode().indices.to_numpy()
+    is_first = np.zeros(contenders.number.size, np.bool_)
     is_first[of_batch[np.unique(ids, return_index=True)[1]]] = True
     return is_first
 
 
-def _cluster_ids(heap: Heap, component: NDArray[np.int64], documents: NDArray[np.int64]) -> pa.Array:
+def _cluster_ids(contenders: Contenders, component: NDArray[np.int64], documents: NDArray[np.int64]) -> pa.Array:
     """The names of the clusters of ``documents``: of one that the store has, else the smallest ``doc_id``."""
-    names = pc.coalesce(heap.cluster_id, heap.doc_id)
-    order = np.lexsort((rank_of(names), heap.number != STORED, component))
+    names = pc.coalesce(contenders.cluster_id, contenders.doc_id)
+    order = np.lexsort((rank_of(names), contenders.number != STORED, component))
     components, first = np.unique(component[order], return_index=True)
     return names.take(order[first[np.searchsorted(components, component[documents])]])
 

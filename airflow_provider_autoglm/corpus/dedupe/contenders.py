@@ -23,7 +23,7 @@ STORED = -1
 
 
 @dataclass(frozen=True)
-class Heap:
+class Contenders:
     """All documents that are compared, in keep order: those labelled by people, those of the store, the others.
 
     ``number`` is that of the document in the corpus, or ``STORED``; ``cluster_id`` the one that the store has, or null.
@@ -49,13 +49,13 @@ class Heap:
         return np.flatnonzero(self.first == np.arange(self.first.size))
 
 
-def read_heap(
+def read_contenders(
     sources: Sequence[Corpus],
     numbers: NDArray[np.int64],
     fingerprints: NDArray[np.uint64],
     stored: pa.Table,
     settings: DedupeSettings,
-) -> Heap:
+) -> Contenders:
     """Read the documents ``numbers``, ascending, of ``sources``, and put them and the ``stored`` ones in keep order."""
     total = numbers.size + stored.num_rows
     shingles = ShinglesOnDisk(total)
@@ -72,7 +72,7 @@ def read_heap(
     order = _keep_order(every, is_stored, is_known)
     number = np.append(numbers, np.full(stored.num_rows, STORED))[order]
     first = _first_with_same_text([every[half].to_numpy()[order] for half in TEXT_HASH])
-    return Heap(
+    return Contenders(
         doc_id=every["doc_id"].combine_chunks().take(order),
         cluster_id=every["cluster_id"].combine_chunks().take(order),
         number=number,
@@ -86,13 +86,13 @@ def read_heap(
     )
 
 
-def problem_of(heap: Heap, prints: Prints, stored: pa.Table, settings: DedupeSettings) -> Problem:
+def problem_of(contenders: Contenders, prints: Prints, stored: pa.Table, settings: DedupeSettings) -> Problem:
     """The comparison of the first documents of each text."""
-    distinct = heap.distinct
-    of_store = np.flatnonzero(heap.number[distinct] == STORED)
+    distinct = contenders.distinct
+    of_store = np.flatnonzero(contenders.number[distinct] == STORED)
     return Problem(
-        fingerprints=heap.fingerprints[distinct],
-        band_keys=_band_keys(heap, distinct, prints, stored, settings),
+        fingerprints=contenders.fingerprints[distinct],
+        band_keys=_band_keys(contenders, distinct, prints, stored, settings),
         max_hamming=settings.max_hamming if settings.method != "minhash" else -1,
         min_jaccard=settings.min_jaccard,
         first_stored=int(of_store[0]) if of_store.size else 0,
@@ -139,15 +139,15 @@ def _set_places(place: NDArray[np.int64], first: NDArray[np.int64], number: NDAr
 
 
 def _band_keys(
-    heap: Heap, distinct: NDArray[np.int64], prints: Prints, stored: pa.Table, settings: DedupeSettings
+    contenders: Contenders, distinct: NDArray[np.int64], prints: Prints, stored: pa.Table, settings: DedupeSettings
 ) -> NDArray[np.uint32]:
     """The keys of MinHash, one row a document, read band by band."""
     bands = bands_of(settings)
     keys = np.empty((distinct.size, len(bands)), np.uint32)
-    is_stored = heap.number[distinct] == STORED
-    places = heap.place[distinct[is_stored]] - (heap.place.size - stored.num_rows)
+    is_stored = contenders.number[distinct] == STORED
+    places = contenders.place[distinct[is_stored]] - (contenders.place.size - stored.num_rows)
     for band, name in enumerate(bands):
-        keys[~is_stored, band] = band_column(prints, name)[heap.number[distinct[~is_stored]]]
+        keys[~is_stored, band] = band_column(prints, name)[contenders.number[distinct[~is_stored]]]
         if places.size:
             keys[is_stored, band] = stored[name].to_numpy()[places]
     return keys
