@@ -335,6 +335,7 @@ any_observation = st.builds(
     open_breaker=st.sampled_from([None, "error"]),
     is_lease_lost=st.booleans(),
     validity=st.sampled_from(["valid", "invalid", "unknown"]),
+    validity_problem=st.just("version 2 is another one than the rollout's"),
     aliases=st.sampled_from(["pending", "settled", "unreachable"]),
     routes_problem=st.sampled_from([None, "constraint"]),
 )

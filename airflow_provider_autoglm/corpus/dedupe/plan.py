@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from airflow_provider_autoglm.corpus.dedupe.bucket_search import hamming_distances
 from airflow_provider_autoglm.corpus.dedupe.candidates import (
     band_column,
     fingerprints_of,
@@ -20,7 +21,6 @@ from airflow_provider_autoglm.corpus.dedupe.candidates import (
 )
 from airflow_provider_autoglm.corpus.dedupe.clusters import Clusters, find_clusters
 from airflow_provider_autoglm.corpus.dedupe.contenders import STORED, Contenders, problem_of, rank_of, read_contenders
-from airflow_provider_autoglm.corpus.dedupe.neighbours import hamming_distances
 from airflow_provider_autoglm.corpus.dedupe.prints import Prints, bands_of
 from airflow_provider_autoglm.corpus.dedupe.store import NOTHING_STORED, DocumentStore
 from airflow_provider_autoglm.corpus.dedupe.verify import KEPT
