@@ -37,7 +37,9 @@ class DedupeSettings(Settings):
         "with the larger value of `keep_column`; then the smaller `doc_id`. Rows labelled by people come first.",
     )
     keep_column: str | None = Field(
-        default=None, description="Column of numbers or times for `keep: column`; rows without a value come last."
+        default=None,
+        description="Column of numbers or times for `keep: column`, compared as 64-bit floating-point numbers; rows "
+        "without a value come last.",
     )
     max_removed_fraction: float = Field(
         default=0.9,

@@ -101,7 +101,7 @@ def _usable_directory(_chosen_then: tuple[str, ...]) -> str | None:
         _warn("a cache directory", error)
         return None
     try:
-        # What lies there is executed: nobody else may write to it.
+        # What lies there is executed: a folder that is made here nobody else may write to.
         os.makedirs(directory, mode=0o700, exist_ok=True)
         with tempfile.TemporaryFile(dir=directory):
             return directory

@@ -70,8 +70,9 @@ class Plan:
         return int(self.compared.is_kept_earlier.sum())
 
     def sample(self) -> list[str]:
-        """Some of the documents that would go, with what each would go for: the least similar ones first."""
-        gone = np.flatnonzero(self.compared.kept_id.is_valid().to_numpy(zero_copy_only=False))
+        """Some of the documents that would go for others of this run, and for which: the least similar ones first."""
+        is_gone = self.compared.kept_id.is_valid().to_numpy(zero_copy_only=False)
+        gone = np.flatnonzero(is_gone & ~self.compared.is_kept_earlier)
         least = gone[np.argsort(self.compared.jaccard[gone], kind="stable")][:_SAMPLE]
         columns = (self.compared.doc_id, self.compared.kept_id)
         ids = zip(*(column.take(least).to_pylist() for column in columns), self.compared.jaccard[least], strict=True)

@@ -51,7 +51,9 @@ def deduplicate(
     dataset version that the stored documents must be in to count, or a list of them: of an empty one none counts.
 
     :raises MissingColumnsError: if a corpus lacks ``doc_id``, ``text`` or a column that ``settings.keep`` needs.
-    :raises SettingsError: if ``settings.keep_column`` is neither a number nor a time.
+    :raises UnusableColumnError: if ``doc_id`` or ``text`` holds no strings.
+    :raises SettingsError: if ``settings.keep_column`` is neither a number nor a time, ``as_of`` has no time zone, or
+        ``destination`` is a source.
     :raises TooManyRemovedError: if more than ``settings.max_removed_fraction`` of the rows would go for others of them.
     """
     # The compiled kernels behind this are loaded when there is work, after compile_cache has been set up.
@@ -145,7 +147,10 @@ class Removal:
         if removed > self.settings.max_removed_fraction * rows:
             raise TooManyRemovedError(removed, rows, self.settings.max_removed_fraction, plan.sample())
         if plan.removed > self.settings.max_removed_fraction * rows:
-            log.warning("dedupe: %d of %d rows go, most for documents of earlier runs", plan.removed, rows)
+            earlier = plan.removed_for_earlier
+            log.warning(
+                "dedupe: %d of %d rows go, %d of these for documents of earlier runs", plan.removed, rows, earlier
+            )
         started = time.monotonic()
         part = None if self.store is None else self.store.begin_part(self.attempt)
         write_rows(self.attempt, self.sources, plan, prints, self.settings, part)

@@ -215,7 +215,7 @@ def test_what_goes_for_a_document_that_comes_again_does_not_count_as_gone_for_an
         pipeline.run("two", *_some("a", 1), *copies, day=1, settings=DedupeSettings(max_removed_fraction=0.5))
     result = pipeline.run("three", *copies, day=1, settings=DedupeSettings(max_removed_fraction=0.5))
     assert (result.removed, result.metrics["removed_for_earlier_runs"]) == (3, 3)
-    assert "3 of 3 rows go, most for documents of earlier runs" in caplog.text
+    assert "3 of 3 rows go, 3 of these for documents of earlier runs" in caplog.text
 
 
 def test_short_chinese_texts_are_found_by_minhash_across_runs(pipeline: Pipeline) -> None:
