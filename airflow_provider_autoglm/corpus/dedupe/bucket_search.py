@@ -42,20 +42,21 @@ def sort_by_block(
 ) -> tuple[NDArray[np.uint64], NDArray[np.uint32], NDArray[np.int64]]:
     """Counting sort by a block."""
     mask = (np.uint64(1) << np.uint64(width)) - np.uint64(1)
-    starts = np.zeros((1 << width) + 1, np.int64)
+    # The start of a bucket is counted up to its end while it is filled: that is the start of the next one.
+    starts = np.zeros((1 << width) + 2, np.int64)
     for fingerprint in fingerprints:
-        starts[np.int64((fingerprint >> np.uint64(shift)) & mask) + 1] += 1
+        starts[np.int64((fingerprint >> np.uint64(shift)) & mask) + 2] += 1
     for key in range(1 << width):
-        starts[key + 1] += starts[key]
+        starts[key + 2] += starts[key + 1]
     prints = np.empty_like(fingerprints)
     members = np.empty(fingerprints.size, np.uint32)
-    ends = starts.copy()
     for n in range(fingerprints.size):
         bucket = np.int64((fingerprints[n] >> np.uint64(shift)) & mask)
-        prints[ends[bucket]] = fingerprints[n]
-        members[ends[bucket]] = n
-        ends[bucket] += 1
-    return prints, members, starts
+        place = starts[bucket + 1]
+        prints[place] = fingerprints[n]
+        members[place] = n
+        starts[bucket + 1] += 1
+    return prints, members, starts[:-1]
 
 
 @kernel
@@ -93,7 +94,7 @@ def _report(
     stop: int,
     block: int,
     blocks: Blocks,
-    joined: NDArray[np.int64],
+    joined: NDArray[np.int32],
     is_same: bool,
 ) -> tuple[NDArray[np.uint64], int]:
     """Append the pairs of one fingerprint and ``prints[start:stop]``."""
@@ -117,7 +118,7 @@ def _report(
 
 @kernel
 def numbers_of_buckets(
-    starts: NDArray[np.int64], members: NDArray[np.uint32], joined: NDArray[np.int64]
+    starts: NDArray[np.int64], members: NDArray[np.uint32], joined: NDArray[np.int32]
 ) -> NDArray[np.int64]:
     """The number that all members of a bucket have in ``joined``, or -1; nothing if nothing is joined."""
     numbers = np.full(starts.size - 1 if joined.size > 0 else 0, -1, np.int64)
@@ -179,7 +180,7 @@ def search_buckets(
     flips: NDArray[np.int64],
     block: int,
     blocks: Blocks,
-    joined: NDArray[np.int64],
+    joined: NDArray[np.int32],
     numbers: NDArray[np.int64],
     is_same: bool,
     state: NDArray[np.int64],

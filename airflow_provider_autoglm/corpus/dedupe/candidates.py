@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import chain
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +16,7 @@ from airflow_provider_autoglm.corpus.dedupe.prints import BAND_COLUMNS, Prints, 
 from airflow_provider_autoglm.settings.dedupe import DedupeSettings
 
 _WHOLE = (0, 1)
+_Scalar = TypeVar("_Scalar", bound=np.generic)
 
 
 def distance_of_prints(settings: DedupeSettings) -> int:
@@ -24,14 +26,18 @@ def distance_of_prints(settings: DedupeSettings) -> int:
 
 def fingerprints_of(prints: Prints) -> NDArray[np.uint64]:
     """The SimHash of every document: 8 bytes each, which is what memory holds of a corpus."""
-    columns = [table["simhash"].to_numpy() for table in prints.iter_tables(["simhash"])]
-    return np.concatenate([np.empty(0, np.uint64), *columns])
+    return _column(prints, "simhash", np.uint64)
 
 
 def band_column(prints: Prints, name: str) -> NDArray[np.uint32]:
     """The keys of every document in one band."""
-    columns = [table[name].to_numpy() for table in prints.iter_tables([name])]
-    return np.concatenate([np.empty(0, np.uint32), *columns])
+    return _column(prints, name, np.uint32)
+
+
+def _column(prints: Prints, name: str, kind: type[_Scalar]) -> NDArray[_Scalar]:
+    # Copies: what is read may be a view of a buffer that has room for all columns.
+    columns = [table[name].to_numpy().copy() for table in prints.iter_tables([name])]
+    return np.concatenate([np.empty(0, kind), *columns])
 
 
 def has_candidate(
@@ -77,13 +83,21 @@ def _mark_near(
     ordered = fingerprints[order]
     is_first = np.ones(ordered.size, np.bool_)
     is_first[1:] = ordered[1:] != ordered[:-1]
-    starts = np.flatnonzero(is_first)
-    sizes = np.diff(np.append(starts, ordered.size))
-    is_near = sizes > 1
-    numbers = np.arange(1, starts.size + 1)
-    # Of two that are marked already nothing is learned: they have the same number, zero.
-    every = iter_pairs(ordered[starts], max_hamming, share=share, joined=lambda: np.where(is_near, 0, numbers))
-    for pairs in chain(likely_pairs(ordered[starts], max_hamming), every):
-        is_near[pairs >> np.uint64(32)] = True
-        is_near[pairs & np.uint64(0xFFFFFFFF)] = True
-    found[order[np.repeat(is_near, sizes)]] = True
+    numbers = np.cumsum(is_first, dtype=np.int32) - np.int32(1)
+    print_of = np.empty_like(numbers)
+    print_of[order] = numbers
+    prints = ordered[is_first]
+    is_near = np.zeros(prints.size, np.bool_)
+    is_near[numbers[~is_first]] = True
+    del order, ordered, is_first, numbers
+
+    def joined() -> NDArray[np.int32]:
+        """Of two that are marked already nothing is learned: they have the same number, zero."""
+        return np.where(is_near, np.int32(0), np.arange(1, is_near.size + 1, dtype=np.int32))
+
+    if max_hamming > 0:  # no nearer than that are two that differ
+        every = iter_pairs(prints, max_hamming, share=share, joined=joined)
+        for pairs in chain(likely_pairs(prints, max_hamming), every):
+            is_near[pairs >> np.uint64(32)] = True
+            is_near[pairs & np.uint64(0xFFFFFFFF)] = True
+    np.take(is_near, print_of, out=found)

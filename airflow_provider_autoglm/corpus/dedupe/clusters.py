@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from airflow_provider_autoglm.corpus.dedupe.minhash import Groups, band_groups
 from airflow_provider_autoglm.corpus.dedupe.neighbours import iter_pairs, likely_pairs
-from airflow_provider_autoglm.corpus.dedupe.shingles import ShingleReader, ShinglesOnDisk
+from airflow_provider_autoglm.corpus.dedupe.shingles import ShingleReader
 from airflow_provider_autoglm.corpus.dedupe.verify import (
     KEPT,
     Problem,
@@ -40,20 +40,23 @@ class Clusters:
     document and a kept one that were found similar.
     """
 
-    component: NDArray[np.int64]
-    kept_by: NDArray[np.int64]
-    jaccard: NDArray[np.float64]
+    component: NDArray[np.int32]
+    kept_by: NDArray[np.int32]
+    jaccard: NDArray[np.float32]
     candidates: int
     verified: int
 
 
-def find_clusters(problem: Problem, on_disk: ShinglesOnDisk, order: NDArray[np.int64]) -> Clusters:
+def find_clusters(
+    problem: Problem, reader: ShingleReader, keys_of_band: Callable[[int], NDArray[np.uint32]]
+) -> Clusters:
     """Join similar candidates to components, then anchor every component in keep order.
 
-    Document ``n`` of the problem has the set ``order[n]``. The result depends on the documents alone. Pairs that could
-    not join anything are not compared, so that ten thousand copies of a page cost little more than as many comparisons.
+    ``reader`` has the sets of the problem's documents, and ``keys_of_band`` their keys in one band of MinHash, by its
+    number. The result depends on the documents alone. Pairs that could not join anything are not compared, so that ten
+    thousand copies of a page cost little more than as many comparisons.
     """
-    components = _Components(problem, on_disk.reader(order))
+    components = _Components(problem, reader)
     candidates = 0
     if problem.max_hamming >= 0:
         for pairs in likely_pairs(problem.fingerprints, problem.max_hamming):
@@ -61,8 +64,8 @@ def find_clusters(problem: Problem, on_disk: ShinglesOnDisk, order: NDArray[np.i
         candidates = components.joins()
         for pairs in iter_pairs(problem.fingerprints, problem.max_hamming, joined=components.roots):
             candidates += components.join_pairs(pairs)
-    for band in range(problem.band_keys.shape[1]):
-        candidates += components.join_groups(band_groups(problem.band_keys[:, band]), band)
+    for band in range(problem.bands):
+        candidates += components.join_groups(band_groups(keys_of_band(band)), band)
     kept_by, jaccard, verified = components.anchored()
     return Clusters(components.roots(), kept_by, jaccard, candidates, verified)
 
@@ -73,10 +76,10 @@ class _Components:
     def __init__(self, problem: Problem, reader: ShingleReader) -> None:
         self._problem = problem
         self._reader = reader
-        self._parent = np.arange(problem.fingerprints.size)
+        self._parent = np.arange(problem.fingerprints.size, dtype=np.int32)
         self._told = time.monotonic()
 
-    def roots(self) -> NDArray[np.int64]:
+    def roots(self) -> NDArray[np.int32]:
         """A number for each document, the same for all of a component."""
         return roots(self._parent)
 
@@ -89,11 +92,13 @@ class _Components:
         component = self.roots()
         one, other = (pairs >> np.uint64(32)).astype(np.int64), (pairs & np.uint64(0xFFFFFFFF)).astype(np.int64)
         is_open = component[one] != component[other]
-        pairs, one, other = pairs[is_open], one[is_open], other[is_open]
+        one, other = one[is_open], other[is_open]
         compared = 0
-        for piece in _pieces(self._reader.known[one] + self._reader.known[other]):
-            shingles = self._reader.load(np.unique(np.concatenate((one[piece], other[piece]))))
-            compared += join_pairs(self._parent, pairs[piece], self._problem, shingles)
+        for piece in _pieces(self._reader.known(one) + self._reader.known(other)):
+            some, places = np.unique(np.concatenate((one[piece], other[piece])), return_inverse=True)
+            ones, others = np.split(places, 2)
+            shingles = self._reader.load(some)
+            compared += join_pairs(self._parent, some, ones, others, self._problem, shingles)
             self._tell(compared)
         return compared
 
@@ -107,7 +112,7 @@ class _Components:
         members = groups.members[np.repeat(is_open, np.diff(groups.bounds))]
         bounds = np.append(0, np.cumsum(sizes))
         compared = 0
-        for piece in _pieces(np.add.reduceat(self._reader.known[members], bounds[:-1]) if members.size else sizes):
+        for piece in _pieces(np.add.reduceat(self._reader.known(members), bounds[:-1]) if members.size else sizes):
             some = members[bounds[piece.start] : bounds[piece.stop]]
             if piece.stop - piece.start == 1:
                 compared += self._join_group(some, band)
@@ -120,28 +125,29 @@ class _Components:
 
     def _join_group(self, members: NDArray[np.int64], band: int) -> int:
         """Join one group, two runs of it at a time, so that memory does not hold all of a large one."""
-        runs = [members[piece] for piece in _pieces(self._reader.known[members])]
+        runs = [members[piece] for piece in _pieces(self._reader.known(members))]
         compared = 0
         for number, run in enumerate(runs):
             for other in runs[: number + 1]:
-                is_same = other is run
-                shingles = self._reader.load(run if is_same else np.concatenate((other, run)))
-                compared += join_runs(self._parent, other, run, is_same, band, self._problem, shingles)
+                split = 0 if other is run else other.size
+                some = run if other is run else np.concatenate((other, run))
+                shingles = self._reader.load(some)
+                compared += join_runs(self._parent, some, 0, split, some.size, band, self._problem, shingles)
                 self._tell(compared)
         return compared
 
-    def anchored(self) -> tuple[NDArray[np.int64], NDArray[np.float64], int]:
+    def anchored(self) -> tuple[NDArray[np.int32], NDArray[np.float32], int]:
         """What is kept in place of each document, the similarity to that, and how many such pairs were similar."""
         component = self.roots()
-        kept_by, jaccard = np.full(component.size, KEPT, np.int64), np.ones(component.size, np.float64)
-        order = np.argsort(component, kind="stable")
-        order = order[np.bincount(component, minlength=component.size)[component[order]] > 1]
+        kept_by, jaccard = np.full(component.size, KEPT, np.int32), np.ones(component.size, np.float32)
+        order = np.flatnonzero((np.bincount(component) > 1)[component])
         if order.size == 0:
             return kept_by, jaccard, 0
+        order = order[np.argsort(component[order], kind="stable")]
         starts = np.flatnonzero(np.append(True, np.diff(component[order]) != 0))
         bounds = np.append(starts, order.size)
         verified = 0
-        for piece in _pieces(np.add.reduceat(self._reader.known[order], starts)):
+        for piece in _pieces(np.add.reduceat(self._reader.known(order), starts)):
             some = order[bounds[piece.start] : bounds[piece.stop]]
             if piece.stop - piece.start == 1:
                 verified += self._anchor(some, kept_by, jaccard)
@@ -150,14 +156,18 @@ class _Components:
                 verified += anchor(some, inside, self._problem, self._reader.load(some), kept_by, jaccard)
         return kept_by, jaccard, verified
 
-    def _anchor(self, component: NDArray[np.int64], kept_by: NDArray[np.int64], jaccard: NDArray[np.float64]) -> int:
+    def _anchor(self, component: NDArray[np.int64], kept_by: NDArray[np.int32], jaccard: NDArray[np.float32]) -> int:
         """Walk one component; of a large one memory holds what is kept so far, and some documents more."""
-        kept = np.empty(component.size, np.int64)
-        size = verified = 0
-        for piece in _pieces(self._reader.known[component]):
-            run = component[piece]
-            shingles = self._reader.load(np.concatenate((kept[:size], run)))
-            size, similar = anchor_run(run, kept, size, self._problem, shingles, kept_by, jaccard)
+        kept = component[:0]
+        places = np.empty(component.size, np.int64)
+        verified = 0
+        for piece in _pieces(self._reader.known(component)):
+            some = np.concatenate((kept, component[piece]))
+            places[: kept.size] = np.arange(kept.size)
+            size, similar = anchor_run(
+                some, kept.size, some.size, places, kept.size, self._problem, self._reader.load(some), kept_by, jaccard
+            )
+            kept = some[places[:size]]
             verified += similar
         return verified
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from airflow_provider_autoglm.corpus.dedupe.compile_cache import kernel
 from airflow_provider_autoglm.corpus.dedupe.prints import is_document
-from airflow_provider_autoglm.corpus.dedupe.shingles import ShinglesOnDisk, TextSets, sets_of
+from airflow_provider_autoglm.corpus.dedupe.shingles import TextSets, sets_of
 from airflow_provider_autoglm.corpus.dedupe.threads import in_threads
 from airflow_provider_autoglm.corpus.dedupe.tokens import batches_of, characters, composed
 from airflow_provider_autoglm.corpus.schema import LABELLED_BY_PEOPLE, require_columns
@@ -67,17 +67,9 @@ def look_at(documents: pa.Table, settings: DedupeSettings) -> Look:
     return Look(pa.table(columns, schema=FACTS), TextSets.joined(sets))
 
 
-def read_facts(
-    sources: Sequence[Corpus], numbers: NDArray[np.int64], settings: DedupeSettings, shingles: ShinglesOnDisk
-) -> pa.Table:
-    """Look at the documents ``numbers``, ascending; their sets become the first ones of ``shingles``."""
-    tables = [FACTS.empty_table()]
-    done = 0
-    for look in in_threads(lambda page: look_at(page, settings), _pages(sources, numbers, settings)):
-        tables.append(look.facts)
-        shingles.add(np.arange(done, done + look.facts.num_rows), look.sets, np.diff(look.sets.bounds))
-        done += look.facts.num_rows
-    return pa.concat_tables(tables).combine_chunks()
+def read_looks(sources: Sequence[Corpus], is_compared: NDArray[np.bool_], settings: DedupeSettings) -> Iterator[Look]:
+    """Look at the documents that are compared, in order, a page of the corpus at a time."""
+    return in_threads(lambda page: look_at(page, settings), _pages(sources, is_compared, settings))
 
 
 def check_columns(sources: Sequence[Corpus], settings: DedupeSettings) -> None:
@@ -97,13 +89,12 @@ def check_columns(sources: Sequence[Corpus], settings: DedupeSettings) -> None:
             _rank(schema.empty_table(), np.empty(0, np.int64), settings)
 
 
-def _pages(sources: Sequence[Corpus], numbers: NDArray[np.int64], settings: DedupeSettings) -> Iterator[pa.Table]:
+def _pages(sources: Sequence[Corpus], is_compared: NDArray[np.bool_], settings: DedupeSettings) -> Iterator[pa.Table]:
     seen = 0
-    for corpus in sources if numbers.size else ():
+    for corpus in sources if is_compared.any() else ():
         for table in corpus.iter_tables([*_REQUIRED, *_rank_column(settings), "label_source"]):
             documents = table.filter(is_document(table))
-            first, end = np.searchsorted(numbers, (seen, seen + documents.num_rows))
-            yield documents.take(numbers[first:end] - seen)
+            yield documents.filter(pa.array(is_compared[seen : seen + documents.num_rows]))
             seen += documents.num_rows
 
 

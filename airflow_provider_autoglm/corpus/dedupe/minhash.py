@@ -133,15 +133,24 @@ def band_groups(keys: NDArray[np.uint32]) -> Groups:
 
     Documents with ``NO_KEY`` are in no group.
     """
-    # Keys above numbers: all different, so that the fastest sort there is gives one result.
-    by_key = (keys.astype(np.uint64) << np.uint64(32)) | np.arange(keys.size, dtype=np.uint64)
+    by_key = _above_numbers(keys)
     by_key.sort()
     return Groups(*_runs(by_key))
 
 
 @kernel
+def _above_numbers(keys: NDArray[np.uint32]) -> NDArray[np.uint64]:
+    """Keys above the numbers of the documents: all different, so that the fastest sort there is gives one result."""
+    by_key = np.empty(keys.size, np.uint64)
+    for n in range(keys.size):
+        by_key[n] = np.uint64(keys[n]) << np.uint64(32) | np.uint64(n)
+    return by_key
+
+
+@kernel
 def _runs(by_key: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    members = np.empty(by_key.size, np.int64)
+    """Members and bounds of the groups; ``by_key`` is overwritten, from where nothing is read any more."""
+    members = by_key.view(np.int64)
     bounds = np.zeros(by_key.size // 2 + 1, np.int64)
     groups = size = start = 0
     for end in range(1, by_key.size + 1):

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from airflow_provider_autoglm.corpus.dedupe.blocks import BITS, Blocks, best_blocks, flips_of
 from airflow_provider_autoglm.corpus.dedupe.bucket_search import (
+    PAIRS_OF_A_CHUNK,
     hamming_distances,
     numbers_of_buckets,
     search_buckets,
@@ -25,7 +27,7 @@ from airflow_provider_autoglm.corpus.dedupe.threads import in_threads
 _RANGES_OF_A_BLOCK = 16
 _FEWEST_OF_A_RANGE = 4_096
 _ROTATIONS = (0, 16, 32, 48)
-_NOTHING_JOINED: NDArray[np.int64] = np.empty(0, np.int64)
+_NOTHING_JOINED: NDArray[np.int32] = np.empty(0, np.int32)
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def iter_pairs(
     max_hamming: int,
     *,
     share: tuple[int, int] = (0, 1),
-    joined: Callable[[], NDArray[np.int64]] | None = None,
+    joined: Callable[[], NDArray[np.integer[Any]]] | None = None,
 ) -> Iterator[NDArray[np.uint64]]:
     """The pairs ``i < j`` within ``max_hamming``, some at a time, each once, in a fixed order.
 
@@ -109,7 +111,7 @@ def iter_pairs(
             for part in _even_ranges(chosen.block, buckets)
             if part.first < chosen.end and part.end > chosen.first
         ]
-        already = joined() if joined is not None else _NOTHING_JOINED
+        already = joined().astype(np.int32, copy=False) if joined is not None else _NOTHING_JOINED
         yield from _search_ranges(buckets, buckets, blocks, ranges, already, is_same=True)
 
 
@@ -121,9 +123,11 @@ def likely_pairs(fingerprints: NDArray[np.uint64], max_hamming: int) -> Iterator
     for bits in _ROTATIONS:
         turned = (fingerprints << np.uint64(bits)) | (fingerprints >> np.uint64((BITS - bits) % BITS))
         order = np.argsort(turned, kind="stable")
-        one, other = order[:-1], order[1:]
-        is_near = hamming_distances(fingerprints, one, fingerprints, other) <= max_hamming
-        yield (one[is_near].astype(np.uint64) << np.uint64(32)) | other[is_near].astype(np.uint64)
+        del turned
+        for start in range(0, order.size - 1, PAIRS_OF_A_CHUNK):
+            one, other = order[:-1][start : start + PAIRS_OF_A_CHUNK], order[1:][start : start + PAIRS_OF_A_CHUNK]
+            is_near = hamming_distances(fingerprints, one, fingerprints, other) <= max_hamming
+            yield (one[is_near].astype(np.uint64) << np.uint64(32)) | other[is_near].astype(np.uint64)
 
 
 def _shares(blocks: Blocks, number: int, count: int) -> Iterator[BucketRange]:
@@ -154,7 +158,7 @@ def _search_ranges(
     right: _Buckets,
     blocks: Blocks,
     ranges: list[BucketRange],
-    joined: NDArray[np.int64],
+    joined: NDArray[np.int32],
     *,
     is_same: bool,
 ) -> Iterator[NDArray[np.uint64]]:

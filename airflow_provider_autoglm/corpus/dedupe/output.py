@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from airflow_provider_autoglm.corpus.dedupe.facts import look_at
+from airflow_provider_autoglm.corpus.dedupe.names import NO_NAME
 from airflow_provider_autoglm.corpus.dedupe.plan import Plan
 from airflow_provider_autoglm.corpus.dedupe.prints import Prints, is_document
 from airflow_provider_autoglm.corpus.dedupe.store import stored_rows
@@ -66,6 +67,7 @@ class _Output:
         self._plan = plan
         self._store = store
         self._documents = 0
+        self._compared = 0
 
     def write_shard(self, number: int, corpus: Corpus, stored: StoredShard) -> None:
         """Send the rows of one input shard where they belong."""
@@ -100,20 +102,22 @@ class _Output:
     def _separated(self, documents: pa.Table) -> tuple[pa.Table, pa.Table]:
         """The next documents: those that stay, and those that go with what is known of them."""
         first, self._documents = self._documents, self._documents + documents.num_rows
+        rows = np.flatnonzero(self._plan.is_compared[first : self._documents])
+        some = slice(self._compared, self._compared + rows.size)
+        self._compared = some.stop
         plan = self._plan.compared
-        some = slice(*np.searchsorted(plan.document, (first, self._documents)))
-        kept_id = _scattered(documents.num_rows, plan.document[some] - first, plan.kept_id[some])
-        cluster = _scattered(documents.num_rows, plan.document[some] - first, plan.cluster_id[some])
+        kept_id = _scattered(documents.num_rows, rows, plan.names.take(plan.kept[some]))
+        cluster = _scattered(documents.num_rows, rows, plan.names.take(plan.cluster[some]))
         documents = set_column(documents, "simhash", pa.array(self._plan.fingerprints[first : self._documents]))
         cluster_id = pc.coalesce(cluster, documents["doc_id"].cast(pa.large_string()))
         documents = set_column(documents, "cluster_id", cluster_id.cast(pa.string()))
         is_kept = pc.is_null(kept_id).to_numpy(zero_copy_only=False)
         kept, removed = documents.filter(pa.array(is_kept)), documents.filter(pa.array(~is_kept))
-        gone = plan.kept_id[some].is_valid().to_numpy(zero_copy_only=False)
+        gone = np.flatnonzero(plan.kept[some] != NO_NAME) + some.start
         removed = set_column(removed, "kept_id", kept_id.drop_null().cast(pa.string()))
-        removed = set_column(removed, "hamming", pa.array(plan.hamming[some][gone]))
-        removed = set_column(removed, "jaccard", pa.array(plan.jaccard[some][gone]))
-        reason = np.where(plan.is_exact[some][gone], "exact_duplicate", "near_duplicate").tolist()
+        removed = set_column(removed, "hamming", pa.array(plan.hamming[gone]))
+        removed = set_column(removed, "jaccard", pa.array(plan.jaccard[gone]))
+        reason = np.where(plan.is_exact[gone], "exact_duplicate", "near_duplicate").tolist()
         removed = set_column(removed, "reason", pa.array(reason, pa.string()))
         if self._store is not None:
             self._store.write(kept, is_kept)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from airflow_provider_autoglm.corpus.dedupe.fingerprint import simhash_of
 from airflow_provider_autoglm.corpus.dedupe.minhash import BANDS, band_keys
-from airflow_provider_autoglm.corpus.dedupe.shingles import scratch_errors
+from airflow_provider_autoglm.corpus.dedupe.scratch import scratch_errors
 from airflow_provider_autoglm.corpus.dedupe.threads import in_threads
 from airflow_provider_autoglm.corpus.dedupe.tokens import batches_of, composed, tokenise
 from airflow_provider_autoglm.corpus.store import Corpus

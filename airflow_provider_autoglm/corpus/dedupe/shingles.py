@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numba import types
 from numpy.typing import NDArray
 
 from airflow_provider_autoglm.corpus.dedupe.compile_cache import kernel
+from airflow_provider_autoglm.corpus.dedupe.scratch import ScratchArray
 from airflow_provider_autoglm.corpus.dedupe.tokens import CHARACTERS_OF_A_WINDOW, tokenise
-from airflow_provider_autoglm.exceptions import StorageError
 
 # A window is hashed by an odd number for each of its characters and one for how many they are, then mixed (finaliser of
 # MurmurHash3, Appleby).
@@ -26,15 +23,13 @@ _OF_FIRST, _OF_SECOND, _OF_THIRD, _OF_FOURTH = (
 )
 _OF_NOTHING = np.uint64(0xA0761D6478BD642F)
 _MIX = np.uint64(0xFF51AFD7ED558CCD)
-_BYTES_OF_A_VALUE = 4
-_pread = types.ExternalFunction("pread", types.int64(types.int32, types.uintp, types.uintp, types.int64))
-"""``pread`` of the C library: file, address, bytes, offset; returns how many bytes were read."""
 
 
 class Shingles(NamedTuple):
     """The set of document ``n`` is ``values[starts[n]:ends[n]]``, ascending; a text without words has an empty one.
 
-    ``sizes[n]`` is larger than that when only the smallest values are known.
+    ``sizes[n]`` is larger than that when only the smallest values are known. The document's keys in the bands of
+    MinHash, where these are compared, lie right before ``starts[n]``.
     """
 
     values: NDArray[np.uint32]
@@ -63,91 +58,86 @@ def sets_of(texts: Sequence[str]) -> TextSets:
     return TextSets(*_sets(tokens.codes, tokens.bounds))
 
 
-@contextmanager
-def scratch_errors() -> Iterator[None]:
-    """Name the folder of temporary files when it cannot be written to.
-
-    :raises StorageError: in place of an ``OSError``.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise StorageError("write", f"{tempfile.gettempdir()} (TMPDIR)", error) from error
-
-
 class ShinglesOnDisk:
-    """Collects the sets of ``documents`` documents in a temporary file, so that memory holds what is looked at."""
+    """Collects what ``documents`` documents are compared by in a temporary file, so that memory holds some of it.
 
-    def __init__(self, documents: int) -> None:
-        self._file = tempfile.TemporaryFile(prefix="autoglm-shingles-")  # noqa: SIM115 - goes with this object
-        self._size = 0
-        self._starts = np.zeros(documents, np.int64)
-        self._ends = np.zeros(documents, np.int64)
-        self._sizes = np.zeros(documents, np.int64)
-
-    def add(self, documents: NDArray[np.int64], sets: TextSets, sizes: NDArray[np.int64]) -> None:
-        """Store sets, or the smallest values of sets that have ``sizes`` values."""
-        with scratch_errors():
-            self._file.write(sets.values.tobytes())
-        self._starts[documents] = self._size + sets.bounds[:-1]
-        self._ends[documents] = self._size + sets.bounds[1:]
-        self._sizes[documents] = sizes
-        self._size += sets.values.size
-
-    def reader(self, order: NDArray[np.int64]) -> ShingleReader:
-        """What reads the sets of the documents ``order``, numbered like that."""
-        with scratch_errors():
-            self._file.flush()
-        return ShingleReader(self._file, self._starts[order], self._ends[order], self._sizes[order])
-
-
-class ShingleReader:
-    """Brings sets from the disk into memory, those of some documents at a time.
-
-    ``known`` is how many values lie on the disk of each document, for its caller to ask for few enough.
+    Of each document that is a record: the size of its set, its keys in the ``bands`` bands of MinHash, then the set.
     """
 
-    def __init__(
-        self, file: IO[bytes], starts: NDArray[np.int64], ends: NDArray[np.int64], sizes: NDArray[np.int64]
-    ) -> None:
-        self.known = ends - starts
-        self._file = file
-        self._starts = starts
-        self._sizes = sizes
-        self._places = np.zeros((2, starts.size), np.int64)
+    def __init__(self, documents: int, bands: int) -> None:
+        self._before_set = 1 + bands
+        self._records = ScratchArray(np.uint32, "shingles")
+        self._bounds = np.zeros(documents + 1, np.int64)
+        self._documents = 0
 
-    def load(self, documents: NDArray[np.int64]) -> Shingles:
-        """The sets of ``documents``, each once; those of other documents are not to be looked at.
+    def add(self, keys: NDArray[np.uint32], sets: TextSets, sizes: NDArray[np.int64]) -> None:
+        """Store ``keys``, ``uint32[documents, bands]``, and sets, or the smallest values of sets of these ``sizes``.
+
+        They are those of the next documents.
+
+        :raises StorageError: if the temporary folder cannot be written to.
+        """
+        first, self._documents = self._documents, self._documents + sizes.size
+        lengths = np.diff(sets.bounds) + self._before_set
+        self._bounds[first + 1 : self._documents + 1] = self._records.size + np.cumsum(lengths)
+        self._records.append(_records(sizes, keys, sets.values, sets.bounds))
+
+    def reader(self, order: NDArray[np.int32]) -> ShingleReader:
+        """What reads the records of the documents ``order``, numbered like that."""
+        return ShingleReader(self, order)
+
+    def known(self, documents: NDArray[np.int32]) -> NDArray[np.int64]:
+        """How many values of the set of each document lie on the disk."""
+        return self._bounds[documents + 1] - self._bounds[documents] - self._before_set
+
+    def load(self, documents: NDArray[np.int32]) -> Shingles:
+        """The records of ``documents``, numbered in that order.
 
         :raises OSError: if the temporary file cannot be read.
         """
-        ends = np.cumsum(self.known[documents])
-        starts = ends - self.known[documents]
-        self._places[0, documents], self._places[1, documents] = starts, ends
-        values = np.empty(int(ends[-1]) if ends.size else 0, np.uint32)
-        if not _read(self._file.fileno(), self._starts[documents], starts, ends, values):
-            raise OSError("the temporary file of 4-grams could not be read")
-        return Shingles(values, self._places[0], self._places[1], self._sizes)
+        lengths = self.known(documents) + self._before_set
+        values = self._records.read(self._bounds[documents], lengths)
+        ends = np.cumsum(lengths)
+        starts = ends - lengths
+        return Shingles(values, starts + self._before_set, ends, values[starts].astype(np.int64))
+
+
+@dataclass(frozen=True)
+class ShingleReader:
+    """Brings records from the disk into memory, those of some documents at a time, by numbers of its own."""
+
+    on_disk: ShinglesOnDisk
+    order: NDArray[np.int32]
+
+    def known(self, documents: NDArray[np.int64]) -> NDArray[np.int64]:
+        """How many values each set has, for the caller of :meth:`load` to ask for few enough."""
+        return self.on_disk.known(self.order[documents])
+
+    def load(self, documents: NDArray[np.int64]) -> Shingles:
+        """The sets of ``documents``, numbered in that order, each with its band keys before it.
+
+        :raises OSError: if the temporary file cannot be read.
+        """
+        return self.on_disk.load(self.order[documents])
 
 
 @kernel
-def _read(
-    file: int,
-    places: NDArray[np.int64],
-    starts: NDArray[np.int64],
-    ends: NDArray[np.int64],
-    values: NDArray[np.uint32],
-) -> bool:
-    """Read the values that begin at the ``places`` of a file to where they start and end; whether all could be read.
-
-    A read for each document, not a mapping of the file: around a page that is looked at, the system maps others.
-    """
-    for n in range(places.size):
-        size = _BYTES_OF_A_VALUE * (ends[n] - starts[n])
-        address = values.ctypes.data + _BYTES_OF_A_VALUE * starts[n]
-        if _pread(file, address, size, _BYTES_OF_A_VALUE * places[n]) != size:
-            return False
-    return True
+def _records(
+    sizes: NDArray[np.int64], keys: NDArray[np.uint32], values: NDArray[np.uint32], bounds: NDArray[np.int64]
+) -> NDArray[np.uint32]:
+    """The size, the keys and the set of each document side by side."""
+    bands = keys.shape[1]
+    records = np.empty(sizes.size + keys.size + bounds[-1] - bounds[0], np.uint32)
+    place = 0
+    for n in range(sizes.size):
+        records[place] = sizes[n]
+        for band in range(bands):
+            records[place + 1 + band] = keys[n, band]
+        place += 1 + bands
+        for value in range(bounds[n], bounds[n + 1]):
+            records[place] = values[value]
+            place += 1
+    return records
 
 
 @kernel

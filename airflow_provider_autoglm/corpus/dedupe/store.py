@@ -7,9 +7,7 @@ are the whole set of a short text. Reading the text again instead would tie the 
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -24,12 +22,12 @@ from airflow_provider_autoglm.corpus.dedupe.minhash import NO_KEY
 from airflow_provider_autoglm.corpus.dedupe.neighbours import iter_pairs_between
 from airflow_provider_autoglm.corpus.dedupe.prints import BAND_COLUMNS
 from airflow_provider_autoglm.corpus.dedupe.shingles import TextSets
-from airflow_provider_autoglm.corpus.manifest import Input, digest_of, find_manifest
+from airflow_provider_autoglm.corpus.manifest import Input, digest_of
+from airflow_provider_autoglm.corpus.run_parts import RunParts
 from airflow_provider_autoglm.corpus.schema import set_column
 from airflow_provider_autoglm.corpus.stage import StageAttempt
 from airflow_provider_autoglm.corpus.storage import Storage, as_uri
 from airflow_provider_autoglm.corpus.store import Corpus, StoredShard, work_digest
-from airflow_provider_autoglm.exceptions import SettingsError
 from airflow_provider_autoglm.settings.dedupe import DedupeSettings
 
 log = logging.getLogger(__name__)
@@ -37,8 +35,6 @@ log = logging.getLogger(__name__)
 STAGE = "dedupe_store"
 SKETCH = 128
 """Hashes kept of a document: where its set has more, similarity is estimated with a standard error of 0.044 at most."""
-_PART = re.compile(r"(?P<as_of>\d{8}T\d{12}Z)-(?P<key>[0-9a-f]+)")
-_TIME = "%Y%m%dT%H%M%S%fZ"
 _PRINTS_AT_ONCE = 1_000_000
 NOTHING_STORED = pa.schema(
     [
@@ -49,15 +45,6 @@ NOTHING_STORED = pa.schema(
         ("sketch", pa.large_list(pa.uint32())),
     ]
 ).empty_table()
-
-
-@dataclass(frozen=True)
-class StorePart:
-    """Where one run keeps its part: ``as_of`` orders the runs, ``key`` is of the run's own corpus."""
-
-    uri: str
-    as_of: datetime
-    key: str
 
 
 @dataclass(frozen=True)
@@ -85,24 +72,14 @@ class DocumentStore:
 
         :raises SettingsError: if ``as_of`` has no time zone.
         """
-        if as_of is not None and as_of.tzinfo is None:
-            raise SettingsError([f"as_of = {as_of}: it needs a time zone"])
         storage = storage or Storage.local()
-        key = digest_of(as_uri(destination))[:16]
-        parts = list(_parts(state_uri, storage))
-        own = next((part.as_of for part in parts if part.key == key), datetime.now(UTC))
-        moment = (as_of or own).astimezone(UTC)
+        parts = RunParts.seen_by(state_uri, destination, as_of=as_of, storage=storage)
         oldest = datetime.min.replace(tzinfo=UTC)
         if settings.window_days is not None:
-            oldest = moment - timedelta(days=settings.window_days)
-        seen = [part for part in parts if part.key != key and oldest <= part.as_of < moment]
-        # A run that was done again for another time has two parts: the one that was written last counts.
-        manifests = [(find_manifest(part.uri, storage)[0], part) for part in seen]
-        written = sorted((manifest.created_at, part.uri, part) for manifest, part in manifests if manifest is not None)
-        newest = {part.key: uri for _, uri, part in written}
-        compared = sorted(newest.values()) if settings.across_runs else []
+            oldest = parts.own.as_of - timedelta(days=settings.window_days)
+        compared = [part.uri for part in parts.earlier if part.as_of >= oldest] if settings.across_runs else []
         earlier = tuple(Corpus.open(uri, storage=storage, verify=False) for uri in compared)
-        return cls(as_uri(state_uri), earlier, f"{as_uri(state_uri)}/{moment.strftime(_TIME)}-{key}")
+        return cls(as_uri(state_uri), earlier, parts.own.uri)
 
     def as_input(self) -> Input:
         """How a manifest refers to what was compared with."""
@@ -157,15 +134,6 @@ def sketches_of(stored: pa.Table) -> TextSets:
     """The sketches of rows of the store, as sets."""
     lists = stored["sketch"].combine_chunks()
     return TextSets(lists.flatten().to_numpy(), (lists.offsets.to_numpy() - lists.offsets[0].as_py()).astype(np.int64))
-
-
-def _parts(state_uri: str, storage: Storage) -> Iterator[StorePart]:
-    for uri in storage.list(state_uri):
-        match = _PART.fullmatch(uri.rpartition("/")[2])
-        if match is None:
-            continue
-        with suppress(ValueError):  # a date that is none is not of ours
-            yield StorePart(uri, datetime.strptime(match["as_of"], _TIME).replace(tzinfo=UTC), match["key"])
 
 
 def _together(parts: Sequence[Corpus]) -> Iterator[list[tuple[Corpus, StoredShard]]]:

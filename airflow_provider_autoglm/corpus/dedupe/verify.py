@@ -1,7 +1,8 @@
 """Kernels that compare candidates: similar ones are joined to components, in which kept documents anchor the others.
 
 Documents are numbered in keep order. Those from ``first_stored`` to ``end_stored`` are of earlier runs: they stay, and
-are not compared with each other.
+are not compared with each other. The kernels are given some ``documents`` at a time, and name them by their places in
+that array, by which their sets are known too.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ class Problem(NamedTuple):
     """What decides: two documents are candidates if their prints differ in at most ``max_hamming`` bits or they share
     the key of a MinHash band, and near duplicates if their Jaccard similarity is ``min_jaccard`` at least.
 
-    ``max_hamming`` is -1, and ``band_keys`` has no columns, where the method does not use them.
+    ``max_hamming`` is -1, and ``bands`` is 0, where the method does not use them.
     """
 
     fingerprints: NDArray[np.uint64]
-    band_keys: NDArray[np.uint32]
+    bands: int
     max_hamming: int
     min_jaccard: float
     first_stored: int
@@ -89,7 +90,7 @@ def similarity(shingles: Shingles, one: int, other: int, min_jaccard: float) -> 
 
 
 @kernel
-def _root(parent: NDArray[np.int64], n: int) -> int:
+def _root(parent: NDArray[np.int32], n: int) -> int:
     while parent[n] != n:
         parent[n] = parent[parent[n]]
         n = parent[n]
@@ -97,7 +98,7 @@ def _root(parent: NDArray[np.int64], n: int) -> int:
 
 
 @kernel
-def roots(parent: NDArray[np.int64]) -> NDArray[np.int64]:
+def roots(parent: NDArray[np.int32]) -> NDArray[np.int32]:
     """The representative of each document's component."""
     found = np.empty_like(parent)
     for n in range(parent.size):
@@ -106,11 +107,14 @@ def roots(parent: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 @kernel
-def _join(parent: NDArray[np.int64], one: int, other: int, problem: Problem, shingles: Shingles) -> int:
+def _join(
+    parent: NDArray[np.int32], documents: NDArray[np.int64], one: int, other: int, problem: Problem, shingles: Shingles
+) -> int:
     """Unite two documents if they are similar; what is joined already is not compared. Returns 1 if it was."""
-    if min(one, other) >= problem.first_stored and max(one, other) < problem.end_stored:
+    a, b = documents[one], documents[other]
+    if min(a, b) >= problem.first_stored and max(a, b) < problem.end_stored:
         return 0
-    first, second = _root(parent, one), _root(parent, other)
+    first, second = _root(parent, a), _root(parent, b)
     if first == second:
         return 0
     if similarity(shingles, one, other, problem.min_jaccard) >= 0:
@@ -119,116 +123,132 @@ def _join(parent: NDArray[np.int64], one: int, other: int, problem: Problem, shi
 
 
 @kernel
-def join_pairs(parent: NDArray[np.int64], pairs: NDArray[np.uint64], problem: Problem, shingles: Shingles) -> int:
-    """Unite the similar ones of ``pairs``, which are ``i << 32 | j``; returns how many were compared."""
+def join_pairs(
+    parent: NDArray[np.int32],
+    documents: NDArray[np.int64],
+    ones: NDArray[np.int64],
+    others: NDArray[np.int64],
+    problem: Problem,
+    shingles: Shingles,
+) -> int:
+    """Unite the similar ones of the pairs ``(ones[n], others[n])``; returns how many were compared."""
     compared = 0
-    for pair in pairs:
-        one, other = np.int64(pair >> np.uint64(32)), np.int64(pair & np.uint64(0xFFFFFFFF))
-        compared += _join(parent, int(one), int(other), problem, shingles)
+    for n in range(ones.size):
+        compared += _join(parent, documents, ones[n], others[n], problem, shingles)
     return compared
 
 
 @kernel
-def _share_a_band(band_keys: NDArray[np.uint32], bands: int, one: int, other: int) -> bool:
-    """Whether two documents share the key of one of the first ``bands``."""
-    for band in range(bands):
-        if band_keys[one, band] == band_keys[other, band] and band_keys[one, band] != NO_KEY:
+def _share_a_band(shingles: Shingles, bands: int, compared: int, one: int, other: int) -> bool:
+    """Whether two documents, each with its keys of ``bands``, share one of the first ``compared``."""
+    first, second = shingles.starts[one] - bands, shingles.starts[other] - bands
+    for band in range(compared):
+        key = shingles.values[first + band]
+        if key == shingles.values[second + band] and key != NO_KEY:
             return True
     return False
 
 
 @kernel
 def join_runs(
-    parent: NDArray[np.int64],
-    some: NDArray[np.int64],
-    others: NDArray[np.int64],
-    is_same: bool,
+    parent: NDArray[np.int32],
+    documents: NDArray[np.int64],
+    start: int,
+    split: int,
+    end: int,
     band: int,
     problem: Problem,
     shingles: Shingles,
 ) -> int:
-    """Unite the similar ones of two runs of documents that share the key of ``band``; returns how many were compared.
+    """Unite the similar ones of ``documents[start:split]`` and ``documents[split:end]``, which share a key: ``band``'s.
 
-    Those that share a key of an earlier band were compared then. With ``is_same`` both are one run.
+    Those that share a key of an earlier band were compared then. With ``split`` at the start all are compared with
+    all. Returns how many pairs were compared.
     """
     compared = 0
-    for n in range(others.size):
-        for m in range(n if is_same else some.size):
-            if not _share_a_band(problem.band_keys, band, some[m], others[n]):
-                compared += _join(parent, some[m], others[n], problem, shingles)
+    for n in range(split, end):
+        for m in range(start, n if split == start else split):
+            if not _share_a_band(shingles, problem.bands, band, m, n):
+                compared += _join(parent, documents, m, n, problem, shingles)
     return compared
 
 
 @kernel
 def join_groups(
-    parent: NDArray[np.int64],
-    members: NDArray[np.int64],
+    parent: NDArray[np.int32],
+    documents: NDArray[np.int64],
     bounds: NDArray[np.int64],
     band: int,
     problem: Problem,
     shingles: Shingles,
 ) -> int:
-    """As :func:`join_runs`, of each group ``members[bounds[g]:bounds[g + 1]]``."""
+    """As :func:`join_runs`, of each group ``documents[bounds[g]:bounds[g + 1]]``, all with all."""
     compared = 0
     for group in range(bounds.size - 1):
-        run = members[bounds[group] : bounds[group + 1]]
-        compared += join_runs(parent, run, run, True, band, problem, shingles)
+        start, end = bounds[group], bounds[group + 1]
+        compared += join_runs(parent, documents, start, start, end, band, problem, shingles)
     return compared
 
 
 @kernel
-def _are_candidates(problem: Problem, one: int, other: int) -> bool:
-    difference = problem.fingerprints[one] ^ problem.fingerprints[other]
+def _are_candidates(documents: NDArray[np.int64], one: int, other: int, problem: Problem, shingles: Shingles) -> bool:
+    difference = problem.fingerprints[documents[one]] ^ problem.fingerprints[documents[other]]
     if np.int64(bits_set(difference)) <= problem.max_hamming:
         return True
-    return _share_a_band(problem.band_keys, problem.band_keys.shape[1], one, other)
+    return _share_a_band(shingles, problem.bands, problem.bands, one, other)
 
 
 @kernel
 def anchor_run(
     documents: NDArray[np.int64],
+    start: int,
+    end: int,
     kept: NDArray[np.int64],
     size: int,
     problem: Problem,
     shingles: Shingles,
-    kept_by: NDArray[np.int64],
-    jaccard: NDArray[np.float64],
+    kept_by: NDArray[np.int32],
+    jaccard: NDArray[np.float32],
 ) -> tuple[int, int]:
-    """Walk documents of one component in keep order; one goes for the most similar kept one that it is a candidate of.
+    """Walk ``documents[start:end]``, all of one component, in keep order.
 
-    ``kept[:size]`` are those kept so far; what is kept now is put behind them. ``kept_by`` and ``jaccard`` are written.
-    Returns the new size, and how many pairs of a document and a kept one were found similar.
+    One goes for the most similar kept one that it is a candidate of. ``kept[:size]`` are the places of those kept so
+    far; what is kept now is put behind them. ``kept_by`` and ``jaccard`` are written. Returns the new size, and how
+    many pairs of a document and a kept one were found similar.
     """
     verified = 0
-    for document in documents:
+    for place in range(start, end):
+        document = documents[place]
         is_stored = problem.first_stored <= document < problem.end_stored
-        kept_by[document], jaccard[document] = KEPT, 1.0
+        best, most = KEPT, 0.0
         for other in kept[: 0 if is_stored else size]:
-            if not _are_candidates(problem, document, other):
+            if not _are_candidates(documents, place, other, problem, shingles):
                 continue
-            similar = similarity(shingles, document, other, problem.min_jaccard)
+            similar = similarity(shingles, place, other, problem.min_jaccard)
             verified += similar >= 0
-            if similar >= 0 and (kept_by[document] == KEPT or similar > jaccard[document]):
-                kept_by[document], jaccard[document] = other, similar
-        if kept_by[document] == KEPT:
-            kept[size] = document
+            if similar >= 0 and (best == KEPT or similar > most):
+                best, most = documents[other], similar
+        kept_by[document], jaccard[document] = best, most
+        if best == KEPT:
+            jaccard[document] = 1.0
+            kept[size] = place
             size += 1
     return size, verified
 
 
 @kernel
 def anchor(
-    components: NDArray[np.int64],
+    documents: NDArray[np.int64],
     bounds: NDArray[np.int64],
     problem: Problem,
     shingles: Shingles,
-    kept_by: NDArray[np.int64],
-    jaccard: NDArray[np.float64],
+    kept_by: NDArray[np.int32],
+    jaccard: NDArray[np.float32],
 ) -> int:
-    """As :func:`anchor_run`, of each component ``components[bounds[c]:bounds[c + 1]]``."""
+    """As :func:`anchor_run`, of each component ``documents[bounds[c]:bounds[c + 1]]``."""
     kept = np.empty(np.max(np.diff(bounds)), np.int64)
     verified = 0
     for component in range(bounds.size - 1):
-        run = components[bounds[component] : bounds[component + 1]]
-        verified += anchor_run(run, kept, 0, problem, shingles, kept_by, jaccard)[1]
+        start, end = bounds[component], bounds[component + 1]
+        verified += anchor_run(documents, start, end, kept, 0, problem, shingles, kept_by, jaccard)[1]
     return verified

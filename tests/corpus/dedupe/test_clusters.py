@@ -30,15 +30,17 @@ _documents = st.lists(
 
 
 def _find(documents: list[_Document], max_hamming: int, min_jaccard: float, stored: tuple[int, int]) -> Clusters:
-    on_disk = ShinglesOnDisk(len(documents))
-    order = np.random.default_rng(len(documents)).permutation(len(documents))
-    for number, (chosen, _, _) in enumerate(documents):
-        values = np.array(sorted(chosen), np.uint32)
-        on_disk.add(order[[number]], TextSets(values, np.array([0, values.size])), np.array([values.size]))
+    on_disk = ShinglesOnDisk(len(documents), BANDS)
+    order = np.random.default_rng(len(documents)).permutation(len(documents)).astype(np.int32)
     keys = np.zeros((len(documents), BANDS), np.uint32)
     keys[:, :2] = [keys_of for _, _, keys_of in documents]
+    for number in np.argsort(order).tolist():
+        chosen = sorted(documents[number][0])
+        sets = TextSets(np.array(chosen, np.uint32), np.array([0, len(chosen)]))
+        on_disk.add(keys[[number]], sets, np.array([len(chosen)]))
     prints = np.array([fingerprint for _, fingerprint, _ in documents], np.uint64)
-    return find_clusters(Problem(prints, keys, max_hamming, min_jaccard, *stored), on_disk, order)
+    problem = Problem(prints, BANDS, max_hamming, min_jaccard, *stored)
+    return find_clusters(problem, on_disk.reader(order), lambda band: keys[:, band])
 
 
 def _are_candidates(one: _Document, other: _Document, max_hamming: int) -> bool:
@@ -93,14 +95,14 @@ def test_clusters_are_those_of_the_definition(
     found = {frozenset(np.flatnonzero(clusters.component == name).tolist()) for name in clusters.component}
     assert found == components
     assert clusters.kept_by.tolist() == kept_by
-    assert clusters.jaccard.tolist() == similarity
+    assert clusters.jaccard.tolist() == np.array(similarity, np.float32).tolist()
     assert clusters.verified == verified
 
 
 def test_no_documents_have_no_clusters() -> None:
-    on_disk = ShinglesOnDisk(0)
-    problem = Problem(np.empty(0, np.uint64), np.empty((0, BANDS), np.uint32), 9, 0.5, 0, 0)
-    clusters = find_clusters(problem, on_disk, np.empty(0, np.int64))
+    reader = ShinglesOnDisk(0, BANDS).reader(np.empty(0, np.int32))
+    problem = Problem(np.empty(0, np.uint64), BANDS, 9, 0.5, 0, 0)
+    clusters = find_clusters(problem, reader, lambda _: np.empty(0, np.uint32))
     assert (clusters.component.size, clusters.kept_by.size, clusters.candidates, clusters.verified) == (0, 0, 0, 0)
 
 
