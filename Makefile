@@ -42,8 +42,8 @@ bench-dedupe: setup  ## De-duplication against its peers, on Debian's documentat
 drills: setup  ## Kills, outages and load under a real Airflow, by subject (SUBJECT=canary, loop, compose)
 	$(BIN)/python -m pytest --timeout=3600 drills$(if $(SUBJECT),/test_$(SUBJECT).py)
 
-demo: $(VENV)/.demo  ## From a site to a champion that answers, back from a broken model, and round again when the traffic drifts, under a real Airflow (SITE=https://… EXIT=1)
-	@SITE='$(SITE)' EXIT='$(EXIT)' exec $(BIN)/python -m demo --with-parent
+demo: $(VENV)/.demo  ## From a site to a champion that answers, back from a broken model, and round again when the traffic drifts, under a real Airflow (SITE=https://… CONTACT=you@… EXIT=1)
+	@SITE='$(SITE)' CONTACT='$(CONTACT)' EXIT='$(EXIT)' exec $(BIN)/python -m demo --with-parent
 
 docs: setup  ## Write the generated reference
 	$(BIN)/python -m airflow_provider_autoglm.settings.reference

@@ -51,6 +51,7 @@ class StorageError(AutoGLMError):
     def __init__(self, action: str, uri: str, cause: object) -> None:
         self.action = action
         self.uri = uri
+        self.cause = str(cause)
         super().__init__(f"cannot {action} {uri}: {cause}")
 
 
@@ -190,6 +191,16 @@ class NothingCrawledError(AutoGLMError):
         super().__init__(f"no page of {', '.join(sources)} was answered ({listed}); check the addresses and robots.txt")
 
 
+class CrawlRunningError(AutoGLMError):
+    """Another task is crawling into the same corpus. A retry can help when that one has ended."""
+
+    retry_can_help = True
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+        super().__init__(f"another task is crawling into {uri} now; wait for it, or stop it and run this one again")
+
+
 class CrawlProcessError(AutoGLMError):
     """The crawl's child process ended before it reported a result. A retry can help."""
 
@@ -211,19 +222,40 @@ class CrawlStoppedError(AutoGLMError):
 
 
 class SourceNotFoundError(AutoGLMError):
-    """A Parquet source is not there. Fatal: correct the source or put the files in place."""
+    """A source has no files. Fatal: correct the source or put the files in place."""
 
     def __init__(self, uri: str) -> None:
         self.uri = uri
-        super().__init__(f"no Parquet file at {uri}: give the URI of a file, or of a folder that holds *.parquet")
+        super().__init__(
+            f"no file at {uri}: give the URI of a file, of a folder with files of a known format, or a glob"
+        )
 
 
 class DamagedSourceError(AutoGLMError):
-    """A file of a source cannot be read as Parquet. Fatal: replace the file."""
+    """A file of a source cannot be read to its end, so none of it is used. Fatal: replace the file."""
 
     def __init__(self, uri: str, cause: object) -> None:
         self.uri = uri
-        super().__init__(f"{uri} cannot be read as Parquet: {cause}; replace the file")
+        super().__init__(f"{uri} is damaged, or not of the format it is read as: {cause}; replace it or set format")
+
+
+class UnusableRecordsError(AutoGLMError):
+    """What a source holds are no records as its settings say. Fatal: correct the source."""
+
+    def __init__(self, uri: str, problem: str) -> None:
+        self.uri = uri
+        self.problem = problem
+        super().__init__(f"{uri}: {problem}")
+
+
+class QueryFailedError(AutoGLMError):
+    """A database refused a query, or failed. A retry can help when the database was away."""
+
+    retry_can_help = True
+
+    def __init__(self, name: str, cause: object) -> None:
+        self.name = name
+        super().__init__(f"query {name}: {cause}")
 
 
 class ModelNotFoundError(AutoGLMError):
@@ -482,3 +514,65 @@ class UnusableSampleError(AutoGLMError):
         self.side = side
         self.problem = problem
         super().__init__(f"the {side} sample cannot be compared: {problem}; correct the rows it was made from")
+
+
+class ConditionalWriteError(AutoGLMError):
+    """Storage cannot create a file for one of two writers only. Fatal: put the corpora on storage that can."""
+
+    def __init__(self, uri: str, why: str) -> None:
+        self.uri = uri
+        super().__init__(
+            f"{uri}: {why}, so of two tasks both could commit the same corpus; use a mounted folder, S3 or a server "
+            "that honours If-None-Match on PutObject, Google Cloud Storage, or Azure Blob Storage"
+        )
+
+
+class MissingFileSystemError(AutoGLMError):
+    """No package that serves a scheme is installed. Fatal: install it on every worker."""
+
+    def __init__(self, scheme: str, advice: object) -> None:
+        self.scheme = scheme
+        super().__init__(f"nothing installed here serves {scheme}://: {advice}")
+
+
+class FileSystemHandoverError(AutoGLMError):
+    """A file system cannot be built again in a child process. Fatal: give it credentials that are text."""
+
+    def __init__(self, file_system: str, cause: object) -> None:
+        self.file_system = file_system
+        super().__init__(
+            f"{file_system} cannot be handed to a child process: {cause}; leave storage_conn_id empty and let the "
+            "worker's own environment hold the credentials, or use S3"
+        )
+
+
+class RuleTooSlowError(AutoGLMError):
+    """A rule of ``clean`` that runs in Python's ``re`` took too long for one text. Fatal: rewrite its pattern."""
+
+    def __init__(self, rule: str, limit_s: float) -> None:
+        self.rule = rule
+        self.limit_s = limit_s
+        super().__init__(
+            f"clean: rule {rule!r} took more than {limit_s:g} s of processor time for one text; rewrite its pattern "
+            "without quantifiers inside quantifiers, or without lookaround and backreferences, so that RE2 can run it"
+        )
+
+
+class OwnSpiderError(AutoGLMError):
+    """A Scrapy spider of the user's own does what a crawl that survives its process cannot do. Fatal: correct it."""
+
+    def __init__(self, spider: str, problem: str) -> None:
+        self.spider = spider
+        self.problem = problem
+        super().__init__(f"spider {spider}: {problem}")
+
+
+class BrowserUnavailableError(AutoGLMError):
+    """``crawl.javascript`` is on and no browser starts. Fatal: install one on every worker, or let it start."""
+
+    def __init__(self, problem: str) -> None:
+        self.problem = problem
+        super().__init__(
+            f"crawl.javascript needs Chromium, and {problem}; run: playwright install --with-deps chromium, or install "
+            "your distribution's package chromium; in a container it needs unprivileged user namespaces for its sandbox"
+        )

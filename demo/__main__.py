@@ -1,8 +1,9 @@
 """``python -m demo``: from a site to a champion, back from a broken challenger, and around by drift, in front of you.
 
 It leaves Airflow, MLflow and the gateway to look at. Environment: ``SITE=https://…`` crawls that site instead of the
-demo's own and leaves out the drift, since nobody knows the truth there; ``EXIT=1`` leaves at the end with status 0 only
-if every expectation was met; ``DEMO_DIR`` is where all is kept (default ``.demo``).
+demo's own, whose owner reaches ``CONTACT=you@…``, and leaves out the drift, since nobody knows the truth there;
+``EXIT=1`` leaves at the end with status 0 only if every expectation was met; ``DEMO_DIR`` is where all is kept (default
+``.demo``).
 """
 
 from __future__ import annotations
@@ -62,9 +63,9 @@ def main() -> int:
     folder = arguments.folder.resolve()
     try:
         if arguments.site:
-            demo_variable(arguments.site, is_own_site=False)
+            demo_variable(arguments.site, is_own_site=False, contact=arguments.contact)
         with claim(folder), Processes(folder / "logs") as processes:
-            return _run(Demo(folder, processes, arguments.site, arguments.pages_per_area), stay=not arguments.exit)
+            return _run(_demo(folder, processes, arguments), stay=not arguments.exit)
     except (FolderInUseError, SettingsError) as error:
         print(error, file=sys.stderr)
         return 2
@@ -74,6 +75,10 @@ def main() -> int:
     except KeyboardInterrupt:
         print("stopped", flush=True)
         return 130
+
+
+def _demo(folder: Path, processes: Processes, arguments: argparse.Namespace) -> Demo:
+    return Demo(folder, processes, arguments.site, arguments.pages_per_area, contact=arguments.contact)
 
 
 def _run(demo: Demo, *, stay: bool) -> int:
@@ -119,6 +124,9 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
     environment = os.environ
     parser.add_argument("--site", default=environment.get("SITE", ""), help="address to crawl; empty: the demo's own")
+    parser.add_argument(
+        "--contact", default=environment.get("CONTACT", ""), help="e-mail or page of yours; needed with --site"
+    )
     parser.add_argument("--exit", action="store_true", default=environment.get("EXIT") == "1")
     parser.add_argument("--folder", type=Path, default=Path(environment.get("DEMO_DIR") or ".demo"))
     parser.add_argument("--pages-per-area", type=int, default=200)

@@ -50,12 +50,15 @@ _ENVIRONMENT = {
 
 
 class Demo:
-    """One demo in ``folder``: ``site`` is what it crawls, empty for the site of its own."""
+    """One demo in ``folder``: ``site`` is what it crawls, empty for the site of its own; ``contact`` goes with it."""
 
-    def __init__(self, folder: Path, processes: Processes, site: str, pages_per_area: int) -> None:
+    def __init__(
+        self, folder: Path, processes: Processes, site: str, pages_per_area: int, *, contact: str = ""
+    ) -> None:
         self.folder = folder
         self.processes = processes
         self.site = site
+        self.contact = contact
         self.pages_per_area = pages_per_area
         self.truth_file = folder / "truth.json"
         self.mlflow = MlflowServer(folder / "mlflow", processes, port=_MLFLOW_PORT)
@@ -119,6 +122,11 @@ class Demo:
         """The registered model on the demo's MLflow."""
         return Registry(MlflowClient(tracking_uri=self.mlflow.url), PIPELINE)
 
+    def _variable(self, *, is_own_site: bool) -> dict[str, Any]:
+        if is_own_site:
+            return demo_variable(self.site, is_own_site=True)
+        return demo_variable(self.site, is_own_site=False, contact=self.contact)
+
     def _start(self) -> None:
         is_own_site = not self.site
         if is_own_site:
@@ -149,7 +157,7 @@ class Demo:
 
     def _configure(self, *, is_own_site: bool) -> None:
         api = self.airflow.api
-        api.set_variable(VARIABLE, demo_variable(self.site, is_own_site=is_own_site))
+        api.set_variable(VARIABLE, self._variable(is_own_site=is_own_site))
         api.set_connection("mlflow_default", "mlflow", host=self.mlflow.url)
         api.set_connection("autoglm_state", "autoglm_state", host=self.serving.state_url)
         self.say(f"Variable {VARIABLE} and the Connections mlflow_default and autoglm_state are set")

@@ -94,11 +94,11 @@ SECOND_MODEL: dict[str, Any] = {
 """Fields of the trigger form of the second training."""
 
 
-def demo_variable(url: str, *, is_own_site: bool) -> dict[str, Any]:
+def demo_variable(url: str, *, is_own_site: bool, contact: str = "demo@example.org") -> dict[str, Any]:
     """The value of the Variable ``autoglm_default`` for a crawl of ``url``, checked against the settings models.
 
     The demo's own site stands on loopback and is asked as fast as it answers; any other one keeps the polite defaults
-    of the crawl. Neither has pages on every label.
+    of the crawl, and its owner reaches ``contact``. Neither has pages on every label.
     """
     value: dict[str, Any] = {
         "sources": [{"url": url}],
@@ -109,8 +109,9 @@ def demo_variable(url: str, *, is_own_site: bool) -> dict[str, Any]:
     }
     if is_own_site:
         value["sources"][0]["name"] = "demo site"
-        value["crawl"] = {"delay_s": 0, "concurrency": 8}
+        value["crawl"] = {"delay_s": 0, "autothrottle": False, "concurrency": 8, "allow_networks": ["127.0.0.0/8"]}
     else:
         value["crawl"] = {"max_pages": 1_000}
+    value["crawl"]["contact"] = contact
     PipelineSettings.parse(value)
     return value

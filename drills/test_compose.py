@@ -99,7 +99,7 @@ def _write_documents(folder: Path) -> None:
 
 def _variable(source: Path) -> dict[str, Any]:
     return {
-        "sources": [{"parquet": f"file://{source}", "name": "texts"}],
+        "sources": [{"files": f"file://{source}", "name": "texts"}],
         "labels": [{"name": name, "phrases": list(sentences[:4])} for name, sentences in _SUBJECTS.items()],
         "clean": {"min_chars": 20, "languages": ["en"]},
         "dedupe": {"max_removed_fraction": 0.9},

@@ -19,6 +19,7 @@ import pytest
 from xdist.scheduler import LoadFileScheduling
 
 from demo import watchdog
+from tests import s3_server as s3
 from tests.mlflow_server import MlflowServer, running
 
 REPOSITORY = Path(__file__).parents[1]
@@ -157,6 +158,13 @@ def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowSe
 def auth_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
     """As :func:`mlflow_server`, with basic auth."""
     with running(MlflowServer(tmp_path_factory.mktemp("mlflow-auth"), basic_auth=True)) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[s3.S3Server]:
+    """A real S3 server for all tests of the process, which have buckets of their own in it."""
+    with s3.running(s3.S3Server()) as server:
         yield server
 
 

@@ -1,4 +1,4 @@
-"""Deleting shards that attempts left behind: killed ones, and those that lost the commit."""
+"""Deleting what attempts left behind: shards of killed ones and of those that lost the commit, frontiers of crawls."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import time
 from collections.abc import Iterator
 
 from airflow_provider_autoglm.corpus.manifest import Manifest, manifest_uri, newest_generation, parse_manifest
-from airflow_provider_autoglm.corpus.storage import UNFINISHED_PREFIX, Storage, as_uri
+from airflow_provider_autoglm.corpus.object_store import UNFINISHED_PREFIX
+from airflow_provider_autoglm.corpus.storage import Storage, as_uri
 
 ATTEMPT_EXPIRES_AFTER_S = 7 * 24 * 3600.0
 # Only what an attempt has named itself: a Parquet file that somebody put here is theirs.
-_SHARD = re.compile(r"\d{8}T\d{6}-[0-9a-f]{8}(-web)?-\d{5}\.parquet$")
+_SHARD = re.compile(r"\d{8}T\d{6}-[0-9a-f]{8}(-web)?-\d{5}\.parquet$|/_frontier/[0-9a-f]{32}-\d+\.sqlite[^/]*$")
 _UNFINISHED = f"/{UNFINISHED_PREFIX}"
 
 
@@ -41,11 +42,11 @@ def _walk(folder: str, storage: Storage, oldest: float, named: set[str], shards:
     for manifest in _manifests_in_use(folder, storage, oldest):
         own = (*manifest.shards, *manifest.rejected, *manifest.removed)
         named.update(f"{folder}/{shard.name}" for shard in own)
-    for uri in storage.list(folder):
-        if _SHARD.search(uri) or _UNFINISHED in uri:
-            shards.append(uri)
-        elif storage.is_folder(uri):
-            _walk(uri, storage, oldest, named, shards)
+    for entry in storage.entries(folder):
+        if _SHARD.search(entry.uri) or _UNFINISHED in entry.uri:
+            shards.append(entry.uri)
+        elif entry.is_folder:
+            _walk(entry.uri, storage, oldest, named, shards)
 
 
 def _manifests_in_use(folder: str, storage: Storage, oldest: float) -> Iterator[Manifest]:

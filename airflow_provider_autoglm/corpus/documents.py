@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,10 +20,11 @@ from airflow_provider_autoglm.exceptions import UnusableColumnError
 
 @dataclass(frozen=True)
 class Admitted:
-    """Rows that are documents, and the others with the column ``reason``."""
+    """Rows that are documents, and the others with the column ``reason``; ``counts`` says what else was done."""
 
     kept: pa.Table
     rejected: pa.Table
+    counts: Mapping[str, int] = field(default_factory=dict)
 
 
 def admit_documents(table: pa.Table, *, uri: str, source: str) -> Admitted:

@@ -124,6 +124,7 @@ def _take_shard(
         require_columns(corpus.uri, table, columns)
         outcome = transform(table)
         kept.write(outcome.kept)
+        reasons.update(outcome.counts)
         if outcome.rejected.num_rows:
             reasons.update(f"rejected/{reason}" for reason in outcome.rejected["reason"].to_pylist())
             stage = pa.array([attempt.stage] * outcome.rejected.num_rows, pa.string())

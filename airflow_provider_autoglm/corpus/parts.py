@@ -12,8 +12,11 @@ from airflow_provider_autoglm.corpus.storage import Storage, as_uri
 from airflow_provider_autoglm.corpus.store import Corpus, open_sources
 from airflow_provider_autoglm.exceptions import SettingsError
 
+_COUNTED = ("rejected/", "removed/", "changed/", "masked/", "not_visited/", "bytes", "unlinked")
+"""Metrics that add up over the parts."""
+
 MAX_PARTS = 64
-_PART_FOLDER = "/part="
+PART_FOLDER = "/part="
 
 
 def split_corpus(
@@ -34,7 +37,7 @@ def split_corpus(
     parts = [part for corpus, share in zip(filled, shares, strict=True) for part in _parts(corpus, share)]
     folder = as_uri(destination)
     return [
-        {"source": part, "destination": f"{folder}{_PART_FOLDER}{number:03d}"}
+        {"source": part, "destination": f"{folder}{PART_FOLDER}{number:03d}"}
         for number, part in enumerate(parts or [corpora[0].uri])
     ]
 
@@ -73,7 +76,7 @@ def join_corpora(
         relative = corpus.uri.removeprefix(f"{attempt.uri}/")
         part = Part(uri=relative, rows=corpus.manifest.rows, digest=corpus.manifest.digest)
         manifest = corpus.manifest
-        reasons = {key: value for key, value in manifest.metrics.items() if key.startswith(("rejected/", "removed/"))}
+        reasons = {key: value for key, value in manifest.metrics.items() if key.startswith(_COUNTED)}
         attempt.add_part(part, manifest.counters, reasons)
         attempt.report()
     attempt.check_rejected(float(settings.get("max_rejected_fraction", 1.0)))
@@ -99,12 +102,12 @@ def _parts(corpus: Corpus, parts: int) -> Iterator[str]:
 
 def is_part(destination: str) -> bool:
     """Whether the destination is that of a part, which a join makes a stage of."""
-    return _PART_FOLDER in as_uri(destination)
+    return PART_FOLDER in as_uri(destination)
 
 
 def stage_folder(destination: str) -> str:
     """The folder of the whole stage, also for the destination of a part."""
-    return as_uri(destination).partition(_PART_FOLDER)[0]
+    return as_uri(destination).partition(PART_FOLDER)[0]
 
 
 def whole_corpus(source: str) -> str:

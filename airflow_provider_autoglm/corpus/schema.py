@@ -28,6 +28,8 @@ CRAWL_SCHEMA = pa.schema(
     [
         *DOCUMENT_SCHEMA,
         ("final_url", pa.string()),
+        ("published_at", pa.timestamp("us", tz="UTC")),
+        ("canonical_url", pa.string()),
         ("status", pa.int16()),
         ("depth", pa.int32()),
         ("charset", pa.string()),

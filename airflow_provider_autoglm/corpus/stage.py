@@ -155,11 +155,13 @@ class StageAttempt:
         self._count(counters)
         self.reasons.update(reasons)
 
-    def report(self) -> None:
-        """One log line, and the caller's progress callback."""
-        seconds = time.monotonic() - self._started
-        progress = Progress(self.stage, self._rows_in, self._rows_total, seconds)
-        log.info("%s, %d rejected, %d removed", progress, self._rejected, self._removed)
+    def report(self, progress: Progress | None = None, *, detail: str = "") -> None:
+        """One log line, and the caller's progress callback; ``progress`` is that of another process, if one works."""
+        if progress is None:
+            seconds = time.monotonic() - self._started
+            progress = Progress(self.stage, self._rows_in, self._rows_total, seconds)
+            detail = f"{self._rejected} rejected, {self._removed} removed"
+        log.info("%s, %s", progress, detail)
         if self._progress is not None:
             self._progress(progress)
 

@@ -64,6 +64,7 @@ class StageOperator(BaseOperator):
 
     def execute(self, context: Context) -> Any:
         """Write the corpus, inside a child run of the DAG run's parent in MLflow."""
+        from airflow_provider_autoglm.operators.stage_report import log_stage_report
         from airflow_provider_autoglm.operators.stage_run import StageRun
 
         with airflow_errors():
@@ -74,6 +75,7 @@ class StageOperator(BaseOperator):
             with StageRun(self, context, run, self.stage, settings.model_dump(mode="json")) as stage_run:
                 result = self.write(settings, stage_run.destination(self.destination), stage_run)
                 stage_run.log_corpus(result.uri)
+                log_stage_report(self.stage, result.uri, stage_run)
             return result.uri
 
     def write(self, settings: Any, destination: str, stage_run: StageRun) -> StageResult:

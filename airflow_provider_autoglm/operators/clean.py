@@ -17,7 +17,8 @@ class CleanOperator(CorpusOperator):
 
     A mapped stage: expand it over what
     :class:`~airflow_provider_autoglm.operators.corpus.SplitCorpusOperator` returns. Rejected rows lie in ``rejected/``
-    with the rule's name.
+    with the rule's name. The join's MLflow run shows what each rule did in `clean.html`, with three examples of each
+    reason to reject.
     """
 
     stage = "clean"

@@ -61,7 +61,8 @@ class SplitCorpusOperator(BaseOperator):
 class JoinCorpusOperator(BaseOperator):
     """Join the parts of a mapped stage into one corpus and return its URI.
 
-    One manifest that names the parts is written; rows are not copied. The stage's MLflow run is logged here.
+    One manifest that names the parts is written; rows are not copied. The stage's MLflow run is logged here, with the
+    report of a crawl or a cleaning.
 
     :param sources: URIs of the parts, e.g. ``clean.output``. Templated.
     :param stage: stage that was mapped.
@@ -92,6 +93,7 @@ class JoinCorpusOperator(BaseOperator):
         """Commit the joined manifest and log the stage."""
         from airflow_provider_autoglm.corpus.manifest import read_manifest
         from airflow_provider_autoglm.corpus.parts import join_corpora
+        from airflow_provider_autoglm.operators.stage_report import log_stage_report
         from airflow_provider_autoglm.operators.stage_run import StageRun
 
         with airflow_errors():
@@ -108,4 +110,5 @@ class JoinCorpusOperator(BaseOperator):
                     provenance=stage_run.provenance,
                 )
                 stage_run.log_corpus(result.uri)
+                log_stage_report(self.stage, result.uri, stage_run)
             return result.uri

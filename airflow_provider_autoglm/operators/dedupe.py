@@ -44,7 +44,7 @@ class SimHashDedupeOperator(CorpusOperator):
         self.found = found
 
     def write(self, settings: DedupeSettings, destination: str, stage_run: StageRun) -> StageResult:
-        """Call :func:`airflow_provider_autoglm.corpus.dedupe.deduplicate`, or what is left of it; log the report."""
+        """Call :func:`airflow_provider_autoglm.corpus.dedupe.deduplicate`, or what is left of it."""
         keep_kernels()
         from airflow_provider_autoglm.corpus.publish.versions import version_before
 
@@ -53,7 +53,7 @@ class SimHashDedupeOperator(CorpusOperator):
         if run is not None:
             version = version_before(run.datasets, run.folder, stage_run.storage)
             state_uri, published = run.kept_documents, [] if version is None else [version.uri]
-        result = self._remove()(
+        return self._remove()(
             self.source,
             destination,
             settings,
@@ -63,8 +63,6 @@ class SimHashDedupeOperator(CorpusOperator):
             storage=stage_run.storage,
             provenance=stage_run.provenance,
         )
-        log_dedupe_report(result.uri, stage_run)
-        return result
 
     def _remove(self) -> Callable[..., StageResult]:
         """What does the work: all of it, or what is left after a search by other tasks.
@@ -88,19 +86,3 @@ def keep_kernels() -> None:
 
     if cache_dir := option("cache_dir"):
         set_cache_directory(cache_dir)
-
-
-def log_dedupe_report(uri: str, stage_run: StageRun) -> None:
-    """Keep with the child run what was removed, and for what: `dedupe.html` to look at, `dedupe.json` with the numbers.
-
-    Both are made from the committed corpus at ``uri``, so a retry logs the same again.
-    """
-    if not stage_run.is_logged:
-        return
-    from airflow_provider_autoglm.corpus.dedupe.report import report_of
-    from airflow_provider_autoglm.corpus.dedupe.report_page import report_page
-    from airflow_provider_autoglm.corpus.store import Corpus
-
-    report = report_of(Corpus.open(uri, storage=stage_run.storage, verify=False))
-    stage_run.log_report("dedupe.json", report.to_dict())
-    stage_run.log_page("dedupe.html", report_page(report))

@@ -55,6 +55,7 @@ class PublishDatasetOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Publish, log, and fill the asset event; its ``key`` is the same however often the task is retried."""
+        from airflow_provider_autoglm.corpus.crawl.known import accept
         from airflow_provider_autoglm.corpus.publish import publish
         from airflow_provider_autoglm.operators.stage_run import StageRun
 
@@ -69,6 +70,8 @@ class PublishDatasetOperator(BaseOperator):
                 )
                 if dataset.has_news:
                     stage_run.log_corpus(dataset.uri)
+                if run is not None:
+                    accept(run.known_pages, run.destination("crawl"), stage_run.storage)
         context["ti"].xcom_push("return_value", dataset.to_dict())
         if not dataset.has_news:
             self._answer_checks(run, dataset.version)

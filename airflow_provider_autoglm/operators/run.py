@@ -154,7 +154,7 @@ def _reference(pipeline: str, settings: PipelineSettings, effective: dict[str, A
 
     dag_run = context["dag_run"]
     root = as_uri(settings.root)
-    storage_for(root, settings.storage_conn_id)
+    storage_for(root, settings.storage_conn_id).ensure_usable(root)
     return RunReference.parse(
         {
             "pipeline": pipeline,
@@ -168,6 +168,7 @@ def _reference(pipeline: str, settings: PipelineSettings, effective: dict[str, A
             "state_conn_id": settings.rollout.state_conn_id,
             "force_stages": tuple(context["params"].get("force_stages") or ()),
             "settings_digest": digest_of(effective),
+            "documents_digest": digest_of([effective[stage] for stage in ("clean", "dedupe", "label")]),
         },
         path="run",
     )

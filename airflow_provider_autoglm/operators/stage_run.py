@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+from airflow.configuration import AIRFLOW_HOME
 from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowNotFoundException
 
 from airflow_provider_autoglm.corpus.lineage import stage_record
 from airflow_provider_autoglm.corpus.manifest import digest_of, read_manifest
 from airflow_provider_autoglm.corpus.stage import Provenance
-from airflow_provider_autoglm.corpus.storage import Storage
+from airflow_provider_autoglm.corpus.storage import Storage, as_uri
 from airflow_provider_autoglm.exceptions import SettingsError, TrackingUnavailableError
 from airflow_provider_autoglm.hooks.mlflow import MlflowHook
 from airflow_provider_autoglm.hooks.storage import storage_for
@@ -45,6 +47,14 @@ def tracker_of(run: RunReference) -> Tracker | None:
             raise SettingsError([message]) from None
         log.warning("%s; going on without MLflow", message)
         return None
+
+
+def local_folder(uri: str) -> str:
+    """The path of a folder whose files must be local: its own, or one of this worker if it lies on object storage."""
+    local = Storage.local()
+    if as_uri(uri).startswith(local.root):
+        return local.path(uri)
+    return os.path.join(AIRFLOW_HOME, "autoglm-work", digest_of(as_uri(uri)))
 
 
 class StageRun:
@@ -145,8 +155,8 @@ class StageRun:
 
     @property
     def work_dir(self) -> str:
-        """Folder for what a retry takes up again, on the storage of the run."""
-        return self.storage.path(f"{self.destination(None)}/work")
+        """Folder for what a retry takes up again; see :func:`local_folder`."""
+        return local_folder(f"{self.destination(None)}/work")
 
     def log_corpus(self, uri: str) -> None:
         """Log counters, rates and lineage from the manifest of a committed corpus."""

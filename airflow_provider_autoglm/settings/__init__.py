@@ -1,8 +1,8 @@
 """Settings: one pydantic model a stage, composed into the Airflow Variable. Imports nothing heavy, never Airflow."""
 
 from airflow_provider_autoglm.settings.base import Settings
-from airflow_provider_autoglm.settings.clean import CleanSettings, RejectRule, ReplaceRule
-from airflow_provider_autoglm.settings.crawl import CrawlSettings, Source
+from airflow_provider_autoglm.settings.clean import CleanSettings, DropLinesRule, RejectRule, ReplaceRule
+from airflow_provider_autoglm.settings.crawl import CrawlSettings
 from airflow_provider_autoglm.settings.dedupe import DedupeSettings
 from airflow_provider_autoglm.settings.drift import DriftSettings
 from airflow_provider_autoglm.settings.evaluate import EvaluateSettings
@@ -14,6 +14,7 @@ from airflow_provider_autoglm.settings.retrain import RetrainSettings
 from airflow_provider_autoglm.settings.rollout import RolloutSettings, RolloutStep
 from airflow_provider_autoglm.settings.run import RunReference
 from airflow_provider_autoglm.settings.serving import ServingSettings
+from airflow_provider_autoglm.settings.sources import Source
 from airflow_provider_autoglm.settings.tracking import TrackingSettings
 from airflow_provider_autoglm.settings.traffic import TrafficSettings
 from airflow_provider_autoglm.settings.train import TrainSettings
@@ -23,6 +24,7 @@ __all__ = [
     "CrawlSettings",
     "DedupeSettings",
     "DriftSettings",
+    "DropLinesRule",
     "EvaluateSettings",
     "FeedbackSettings",
     "LabelDefinition",

@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from airflow_provider_autoglm.settings.base import Settings, refuse_userinfo
 from airflow_provider_autoglm.settings.clean import CleanSettings
-from airflow_provider_autoglm.settings.crawl import CrawlSettings, Source
+from airflow_provider_autoglm.settings.crawl import CrawlSettings
 from airflow_provider_autoglm.settings.dedupe import DedupeSettings
 from airflow_provider_autoglm.settings.drift import DriftSettings
 from airflow_provider_autoglm.settings.evaluate import EvaluateSettings
@@ -17,6 +17,7 @@ from airflow_provider_autoglm.settings.label import LabelDefinition, LabelSettin
 from airflow_provider_autoglm.settings.publish import PublishSettings
 from airflow_provider_autoglm.settings.retrain import RetrainSettings
 from airflow_provider_autoglm.settings.rollout import RolloutSettings
+from airflow_provider_autoglm.settings.sources import Source
 from airflow_provider_autoglm.settings.tracking import TrackingSettings
 from airflow_provider_autoglm.settings.traffic import TrafficSettings
 from airflow_provider_autoglm.settings.train import TrainSettings
@@ -25,7 +26,7 @@ from airflow_provider_autoglm.settings.train import TrainSettings
 class PipelineSettings(Settings):
     """One definition of what a pipeline does; every stage takes its own key."""
 
-    sources: tuple[Source, ...] = Field(min_length=1, description="Web sites and Parquet files to read.")
+    sources: tuple[Source, ...] = Field(min_length=1, description="Web sites, files and datasets to read.")
     labels: tuple[LabelDefinition, ...] = Field(
         min_length=2, description="The classes: a name and a few describing phrases each."
     )
@@ -65,11 +66,24 @@ class PipelineSettings(Settings):
             raise ValueError("set the classes under the key labels, not under label.labels or publish.labels")
         return self
 
+    @model_validator(mode="after")
+    def _owners_of_sites_reach_somebody(self) -> Self:
+        if not self.crawl.contact and any(source.is_web for source in self.sources):
+            raise ValueError(
+                "crawl.contact: required to visit web sites; an e-mail or web address where their owners reach you"
+            )
+        return self
+
     def effective(self, *, root: str) -> PipelineSettings:
-        """The settings as the stages take them: ``labels`` handed to labelling and publishing, ``root`` filled in."""
+        """The settings as the stages take them: ``labels`` handed to labelling and publishing, ``root`` filled in.
+
+        With a ``publish.window_days`` unchanged pages are emitted: they would fall out of the window otherwise.
+        """
+        emits = self.crawl.emit_unchanged or self.publish.window_days is not None
         return self.model_copy(
             update={
                 "root": self.root or root,
+                "crawl": self.crawl.model_copy(update={"emit_unchanged": emits}),
                 "label": self.label.model_copy(update={"labels": self.labels}),
                 "publish": self.publish.model_copy(update={"labels": tuple(label.name for label in self.labels)}),
             }

@@ -18,6 +18,7 @@ from pydantic_core import to_jsonable_python
 
 from airflow_provider_autoglm.get_provider_info import CONFIG_SECTION, get_provider_info
 from airflow_provider_autoglm.settings import (
+    DropLinesRule,
     LabelDefinition,
     PipelineSettings,
     RejectRule,
@@ -36,7 +37,7 @@ _BOUNDS = {
     "min_length": "length ≥ {}",
     "max_length": "length ≤ {}",
 }
-_ITEMS: tuple[type[BaseModel], ...] = (Source, LabelDefinition, ReplaceRule, RejectRule, RolloutStep)
+_ITEMS: tuple[type[BaseModel], ...] = (Source, LabelDefinition, ReplaceRule, DropLinesRule, RejectRule, RolloutStep)
 _INTRO = """\
 # Settings
 

@@ -28,6 +28,9 @@ class RunReference(Settings):
     reasons: tuple[str, ...] = Field(default=(), description="Why the run was started; travels with the asset event.")
     checks: tuple[int, ...] = Field(default=(), description="Confirmed checks that the run answers.")
     settings_digest: str = Field(default="", description="Digest of the pipeline's effective settings.")
+    documents_digest: str = Field(
+        default="", description="Digest of those that decide what becomes of a page: clean, dedupe and label."
+    )
 
     def destination(self, stage: str) -> str:
         """Where ``stage`` writes in this run."""
@@ -57,6 +60,11 @@ class RunReference(Settings):
     def kept_documents(self) -> str:
         """Folder URI of what de-duplication remembers of the documents it has kept, one corpus a run."""
         return f"{self.root}/{self.pipeline}/state/dedupe"
+
+    @property
+    def known_pages(self) -> str:
+        """Folder URI of what crawls saw of each page, one corpus a run."""
+        return f"{self.root}/{self.pipeline}/state/crawl"
 
     @property
     def key(self) -> str:

@@ -1,6 +1,7 @@
 """A process of its own for each contestant: what it returned, and what it took.
 
-``python -m benchmarks.dedupe.child MODULE FUNCTION ARGUMENTS`` prints the report as its last line.
+``python -m benchmarks.dedupe.child MODULE FUNCTION ARGUMENTS`` prints the report as its last line; the module is a
+contestant of this benchmark, or a dotted path.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def measure(module: str, function: str, *, cache: Path, **arguments: Any) -> Mea
 
 def main(module: str, function: str, arguments: str) -> None:
     """Import, run, report."""
-    contestant = importlib.import_module(f"benchmarks.dedupe.contestants.{module}")
+    contestant = importlib.import_module(module if "." in module else f"benchmarks.dedupe.contestants.{module}")
     after_imports, started = cpu_seconds(), time.perf_counter()
     returned = getattr(contestant, function)(**json.loads(arguments))
     cpu = cpu_seconds()

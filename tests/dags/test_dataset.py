@@ -103,7 +103,7 @@ def test_a_near_duplicate_of_an_earlier_runs_page_goes_for_that_page(
     page = Corpus.open(str(pipeline.datasets / "v1")).to_table().to_pylist()[0]
     copy = {"url": "https://elsewhere.example/copy", "text": f"{page['text']} Copied from another site."}
     pq.write_table(pa.Table.from_pylist([copy]), pipeline.root / "copies.parquet")
-    variable["sources"] = [*variable["sources"], {"parquet": f"file://{pipeline.root}/copies.parquet"}]
+    variable["sources"] = [*variable["sources"], {"files": f"file://{pipeline.root}/copies.parquet"}]
     states = pipeline.run()
 
     assert states.pop("publish") == "skipped"

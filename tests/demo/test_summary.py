@@ -3,7 +3,8 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from airflow_provider_autoglm.corpus.dedupe.report_pairs import Document, Pair
+from airflow_provider_autoglm.corpus.dedupe.report_pairs import Pair
+from airflow_provider_autoglm.corpus.report.documents import Document
 from demo.dataset_report import dataset_lines
 from demo.summary import (
     STAGES,

@@ -13,6 +13,7 @@ from airflow_provider_autoglm.settings.tracking import TrackingSettings
 VARIABLE: dict[str, Any] = {
     "sources": ["https://example.org"],
     "labels": [{"name": "sport", "phrases": ["a match"]}, {"name": "science"}],
+    "crawl": {"contact": "crawl@example.org"},
 }
 SECRET = "hunter2-AKIAIOSFODNN7"
 
@@ -125,7 +126,7 @@ def test_a_variable_that_is_no_object_is_refused_without_showing_it() -> None:
         {**VARIABLE, "labels": [{"name": "one", "token": SECRET}]},
         {**VARIABLE, "crawl": [{"token": SECRET}]},
         {**VARIABLE, "sources": [f"https://me:{SECRET}@example.org/"]},
-        {**VARIABLE, "sources": [{"parquet": f"s3://key:{SECRET}@bucket/x"}]},
+        {**VARIABLE, "sources": [{"files": f"s3://key:{SECRET}@bucket/x"}]},
         {**VARIABLE, "sources": [{"url": f"https://me:p@{SECRET}@example.org/"}]},
         {**VARIABLE, "root": f"s3://key:with/slash/{SECRET}@bucket"},
         {**VARIABLE, "sources": [f"https://{SECRET}@example.org/", {"url": 1}]},

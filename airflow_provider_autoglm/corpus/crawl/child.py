@@ -9,38 +9,52 @@ import logging
 import os
 import sys
 import threading
+from collections.abc import Callable
 from typing import IO
 
-from airflow_provider_autoglm.corpus.crawl.download import run_with_downloader
-from airflow_provider_autoglm.corpus.crawl.job import CrawlJob, FinalReport, ShardReport, StorageFailure
-from airflow_provider_autoglm.corpus.crawl.sink import PageSink
-from airflow_provider_autoglm.corpus.crawl.visitor import SiteVisitor
-from airflow_provider_autoglm.exceptions import StorageError
+from airflow_provider_autoglm.corpus.crawl.crawler import run_crawl
+from airflow_provider_autoglm.corpus.crawl.job import CrawlJob, Failure, FinalReport, ProgressReport
+from airflow_provider_autoglm.exceptions import CrawlRunningError, OwnSpiderError, SettingsError, StorageError
 
 _STDIN, _STDOUT, _STDERR = 0, 1, 2
+
+Send = Callable[[ProgressReport | FinalReport], None]
 
 
 def main() -> int:
     """Do the job and report; returns the exit status."""
+    # Scrapy's cookies would look for the newest list of public suffixes in the web; the one that is installed will do.
+    os.environ.setdefault("TLDEXTRACT_PUBLIC_SUFFIX_LIST_URLS", "")
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     reports = _take_over_stdout()
 
-    def send(report: ShardReport | FinalReport) -> None:
+    def send(report: ProgressReport | FinalReport) -> None:
         reports.write(report.model_dump_json() + "\n")
         reports.flush()
 
     job = CrawlJob.model_validate_json(sys.stdin.buffer.readline())
+    # At the end, so that nothing there shadows a module of the child.
+    sys.path.extend(folder for folder in job.import_path if folder not in sys.path)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    sink = PageSink(job, send)
-    visitor = SiteVisitor(job.sources, job.settings, sink)
-    is_complete, failure = False, None
-    try:
-        is_complete = run_with_downloader(job.settings, visitor.sites, visitor.run)
-        sink.finish()
-    except* StorageError as group:
-        failure = _describe(group)
-    send(FinalReport(answered=visitor.answered, is_stopped=not is_complete, failure=failure))
+    outcome = _outcome(job, send)
+    send(outcome)
+    if outcome.is_stopped:
+        # Requests under way hold threads and connections that nobody waits for.
+        os._exit(0)
     return 0
+
+
+def _outcome(job: CrawlJob, send: Send) -> FinalReport:
+    try:
+        return run_crawl(job, send)
+    except CrawlRunningError as error:
+        return FinalReport(failure=Failure(kind="running", uri=error.uri))
+    except SettingsError as error:
+        return FinalReport(failure=Failure(kind="settings", uri=job.destination, cause=" ".join(error.problems)))
+    except StorageError as error:
+        return FinalReport(failure=Failure(kind="storage", action=error.action, uri=error.uri, cause=error.cause))
+    except OwnSpiderError as error:
+        return FinalReport(failure=Failure(kind="spider", uri=error.spider, cause=error.problem))
 
 
 def _take_over_stdout() -> IO[str]:
@@ -54,14 +68,6 @@ def _end_with_parent() -> None:
     while os.read(_STDIN, 1):
         pass
     os._exit(1)
-
-
-def _describe(group: BaseExceptionGroup[StorageError]) -> StorageFailure:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    assert isinstance(error, StorageError)
-    return StorageFailure(action=error.action, uri=error.uri, cause=str(error.__cause__))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType, TracebackType
 from typing import Self
 
-from airflow_provider_autoglm.corpus.crawl.job import CrawlJob, FinalReport, ShardReport, parse_report
+from airflow_provider_autoglm.corpus.crawl.job import CrawlJob, FinalReport, ProgressReport, parse_report
 from airflow_provider_autoglm.exceptions import CrawlProcessError, CrawlStoppedError
 from airflow_provider_autoglm.settings.base import redact_userinfo
 
@@ -70,7 +70,7 @@ class CrawlProcess:
                 if pipe is not None:
                     pipe.close()
 
-    def reports(self) -> Iterator[ShardReport | FinalReport]:
+    def reports(self) -> Iterator[ProgressReport | FinalReport]:
         """What the child reports, up to its final report.
 
         :raises CrawlProcessError: if it ends without one.
@@ -124,6 +124,10 @@ def stopping_on_sigterm(stop: Callable[[], None]) -> Iterator[None]:
     previous = signal.signal(signal.SIGTERM, terminate)
     try:
         yield
+    except CrawlProcessError:
+        # Stopped before it had begun it has nothing to say.
+        if not is_terminated:
+            raise
     finally:
         signal.signal(signal.SIGTERM, previous)
     if is_terminated:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
 
-from airflow_provider_autoglm.corpus.crawl.job import CrawlJob, Prefix, ShardReport
+from airflow_provider_autoglm.corpus.crawl.job import PREFIXES, CrawlJob, Lane, Prefix
+from airflow_provider_autoglm.corpus.crawl.known import KNOWN_SCHEMA, KnownPage
+from airflow_provider_autoglm.corpus.manifest import Shard
 from airflow_provider_autoglm.corpus.schema import CRAWL_SCHEMA, document_id
 from airflow_provider_autoglm.corpus.shards import ShardWriter
 
@@ -18,6 +19,12 @@ MAX_TEXT_CHARACTERS = 32 * 1024 * 1024
 """Characters of text held before a shard is ended early."""
 
 _ASIDE_SCHEMA = pa.schema([*CRAWL_SCHEMA, ("reason", pa.string()), ("stage", pa.string())])
+_SCHEMAS: dict[Lane, pa.Schema] = {
+    "": CRAWL_SCHEMA,
+    "rejected/": _ASIDE_SCHEMA,
+    "removed/": _ASIDE_SCHEMA,
+    "known/": KNOWN_SCHEMA,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +40,8 @@ class CrawledRow:
     status: int | None = None
     title: str | None = None
     text: str | None = None
+    published_at: datetime | None = None
+    canonical_url: str | None = None
     charset: str | None = None
     truncated: bool = False
     etag: str | None = None
@@ -44,75 +53,73 @@ class CrawledRow:
         return {"doc_id": document_id(self.url, self.text or ""), **asdict(self)}
 
 
+@dataclass(frozen=True)
+class Placed:
+    """A row and where it belongs: with the documents (no ``reason``), or rejected or removed for a ``reason``.
+
+    ``extra`` are the fields of a user's own item that are no column of a crawled corpus, as text.
+    """
+
+    row: CrawledRow
+    prefix: Prefix = ""
+    reason: str | None = None
+    extra: tuple[tuple[str, str | None], ...] = ()
+
+
 class PageSink:
-    """Takes rows, writes a shard for every ``pages_per_shard`` of a kind, and reports each as soon as it is whole."""
+    """Takes rows and writes them to shards when it is told to."""
 
-    def __init__(self, job: CrawlJob, report: Callable[[ShardReport], None]) -> None:
+    def __init__(self, job: CrawlJob) -> None:
+        self._job = job
+        # The task writes shards of the same attempt too, those of files.
+        attempt = f"{job.attempt}-web"
         storage = job.storage
-        self._lanes = {
-            prefix: _Lane(
-                prefix,
-                # The task writes shards of the same attempt too, those of Parquet sources.
-                ShardWriter(storage, job.destination, f"{job.attempt}-web", prefix=prefix),
-                job.settings.pages_per_shard,
-                report,
-            )
-            for prefix in ("", "rejected/", "removed/")
+        self._writers: dict[Lane, ShardWriter] = {
+            prefix: ShardWriter(storage, job.destination, attempt, prefix=prefix) for prefix in PREFIXES
         }
-
-    def keep(self, row: CrawledRow) -> None:
-        """A document."""
-        self._lanes[""].add(row, None)
-
-    def reject(self, row: CrawledRow, reason: str) -> None:
-        """An address that gave no document."""
-        self._lanes["rejected/"].add(row, reason)
-
-    def remove(self, row: CrawledRow, reason: str) -> None:
-        """An address whose page is another row."""
-        self._lanes["removed/"].add(row, reason)
-
-    def finish(self) -> None:
-        """Write what is held."""
-        for lane in self._lanes.values():
-            lane.flush()
-
-
-class _Lane:
-    def __init__(
-        self, prefix: Prefix, writer: ShardWriter, rows_of_a_shard: int, report: Callable[[ShardReport], None]
-    ) -> None:
-        self._prefix = prefix
-        self._writer = writer
-        self._rows_of_a_shard = rows_of_a_shard
-        self._report = report
-        self._reported = 0
+        if job.known_destination is not None:
+            self._writers["known/"] = ShardWriter(storage, job.known_destination, attempt)
         self._clear()
 
-    def add(self, row: CrawledRow, reason: str | None) -> None:
-        columns = row.columns()
-        if reason is not None:
-            columns |= {"reason": reason, "stage": "crawl"}
-            self._reasons[f"{self._prefix}{reason}"] += 1
-        self._rows.append(columns)
-        self._characters += len(row.text or "")
-        if len(self._rows) >= self._rows_of_a_shard or self._characters >= MAX_TEXT_CHARACTERS:
-            self.flush()
+    @property
+    def is_full(self) -> bool:
+        """Whether one kind of rows fills a shard."""
+        largest = max(len(rows) for rows in self._rows.values())
+        return largest >= self._job.settings.pages_per_shard or self._characters >= MAX_TEXT_CHARACTERS
 
-    def flush(self) -> None:
-        if not self._rows:
-            return
-        schema = _ASIDE_SCHEMA if self._prefix else CRAWL_SCHEMA
-        self._writer.write(pa.Table.from_pylist(self._rows, schema=schema))
-        self._writer.end_shard()
-        report = ShardReport(
-            prefix=self._prefix, shards=tuple(self._writer.shards[self._reported :]), reasons=self._reasons
-        )
-        self._reported = len(self._writer.shards)
+    def add(self, placed: Placed) -> None:
+        """Hold a row."""
+        columns = placed.row.columns() | dict(placed.extra)
+        if placed.prefix:
+            columns |= {"reason": placed.reason, "stage": "crawl"}
+            self._reasons[f"{placed.prefix}{placed.reason}"] += 1
+        self._rows[placed.prefix].append(columns)
+        self._characters += len(placed.row.text or "")
+
+    def remember(self, page: KnownPage) -> None:
+        """Hold what is known of a page, if somebody wants to know."""
+        if "known/" in self._writers:
+            self._rows["known/"].append(page.row())
+
+    def flush(self) -> tuple[dict[Lane, list[Shard]], Counter[str]]:
+        """Write what is held; the shards by lane are whole on storage, ``reasons`` counts their rows."""
+        shards: dict[Lane, list[Shard]] = {}
+        for lane, rows in self._rows.items():
+            if rows:
+                writer = self._writers[lane]
+                writer.write(_table(rows, _SCHEMAS[lane]))
+                writer.end_shard()
+                shards[lane], writer.shards = writer.shards, []
+        reasons = self._reasons
         self._clear()
-        self._report(report)
+        return shards, reasons
 
     def _clear(self) -> None:
-        self._rows: list[dict[str, Any]] = []
+        self._rows: dict[Lane, list[dict[str, Any]]] = {lane: [] for lane in _SCHEMAS}
         self._reasons: Counter[str] = Counter()
         self._characters = 0
+
+
+def _table(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:
+    extra = sorted({name for row in rows for name in row} - set(schema.names))
+    return pa.Table.from_pylist(rows, schema=pa.schema([*schema, *((name, pa.string()) for name in extra)]))

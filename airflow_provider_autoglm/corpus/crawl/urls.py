@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from urllib.parse import urldefrag, urljoin, urlsplit, urlunsplit
 
@@ -9,6 +10,8 @@ from w3lib.url import safe_url_string
 
 LONGEST_URL = 2_083
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_NO_HOST = re.compile(r"[^!-~]|[\"#/<>?@\\^`{|}]")
+"""Characters that no host has once it is in ASCII (WHATWG URL, forbidden host code points)."""
 
 
 @lru_cache(maxsize=65_536)
@@ -20,6 +23,8 @@ def normalise_url(url: str) -> str | None:
     except ValueError:
         return None
     if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or parts.username is not None:
+        return None
+    if _NO_HOST.search(parts.hostname):
         return None
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     netloc = host if port in (None, _DEFAULT_PORTS[parts.scheme]) else f"{host}:{port}"
@@ -33,6 +38,12 @@ def resolve_url(base: str, reference: str) -> str | None:
         return normalise_url(urljoin(base, reference.strip()))
     except ValueError:
         return None
+
+
+def without_credentials(url: str) -> str:
+    """``url`` without user name and password."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 def site_of(url: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from airflow_provider_autoglm.corpus.dedupe.report_histograms import Clusters, Distances, Histograms
-from airflow_provider_autoglm.corpus.dedupe.report_pairs import Pair, PairChooser, Place, read_pairs
-from airflow_provider_autoglm.corpus.store import Corpus, Kind
+from airflow_provider_autoglm.corpus.dedupe.report_pairs import Pair, PairChooser, read_pairs
+from airflow_provider_autoglm.corpus.report.manifests import settings_of
+from airflow_provider_autoglm.corpus.report.places import Place, row_groups
+from airflow_provider_autoglm.corpus.store import Corpus
 from airflow_provider_autoglm.settings.dedupe import DedupeSettings
 
 PAIRS_SHOWN = 20
@@ -84,20 +85,18 @@ def report_of(corpus: Corpus, *, pairs: int = PAIRS_SHOWN) -> Report:
     and one row group.
     """
     distances, clusters = Distances(), Clusters()
-    for _, removed in _pages(corpus, "removed", ["cluster_id", "kept_id", "hamming", "reason"]):
+    for _, removed in row_groups(corpus, "removed", ["cluster_id", "kept_id", "hamming", "reason"]):
         distances.add(removed)
         clusters.add_removed(removed)
     clusters.finish_removed()
-    for _, kept in _pages(corpus, "shards", ["doc_id", "cluster_id"]):
+    for _, kept in row_groups(corpus, "shards", ["doc_id", "cluster_id"]):
         clusters.add_kept(kept)
     chooser = PairChooser(pairs)
-    for first, removed in _pages(corpus, "removed", chooser.columns):
+    for first, removed in row_groups(corpus, "removed", chooser.columns):
         chooser.offer(removed, first, clusters.are_here(removed["kept_id"].to_pylist()))
     kept_ids = {choice.kept_id for choice in chooser.chosen if not choice.is_kept_earlier}
     manifest, metrics = corpus.manifest, corpus.manifest.metrics
-    settings = DedupeSettings.model_validate(
-        {name: value for name, value in manifest.settings.items() if name in DedupeSettings.model_fields}
-    )
+    settings = settings_of(manifest, DedupeSettings)
     return Report(
         uri=corpus.uri,
         pipeline=manifest.pipeline,
@@ -120,19 +119,10 @@ def _places(corpus: Corpus, doc_ids: set[str]) -> dict[str, Place]:
     """Where the kept documents ``doc_ids`` lie."""
     wanted = pa.array(sorted(doc_ids), pa.string())
     places = {}
-    for first, kept in _pages(corpus, "shards", ["doc_id"]):
+    for first, kept in row_groups(corpus, "shards", ["doc_id"]):
         for row in np.flatnonzero(pc.is_in(kept["doc_id"], wanted)).tolist():
             places[kept["doc_id"][row].as_py()] = Place(first.shard, first.row + row)
     return places
-
-
-def _pages(corpus: Corpus, kind: Kind, columns: Sequence[str]) -> Iterator[tuple[Place, pa.Table]]:
-    """The row groups of all shards, each with the place of its first row."""
-    for shard in corpus.stored(kind):
-        row = 0
-        for table in corpus.shard_tables(shard, columns):
-            yield Place(shard, row), table
-            row += table.num_rows
 
 
 def _whole_number(value: float | None) -> int | None:

@@ -3,37 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from html import escape
 
-from airflow_provider_autoglm.corpus.dedupe.bar_chart import Bar, bar_chart
 from airflow_provider_autoglm.corpus.dedupe.report import Report
-from airflow_provider_autoglm.corpus.dedupe.report_pairs import Document, Pair
-from airflow_provider_autoglm.corpus.dedupe.report_style import STYLE
+from airflow_provider_autoglm.corpus.dedupe.report_pairs import Pair
 from airflow_provider_autoglm.corpus.dedupe.word_difference import ELLIPSIS, Piece, beginning, compare
+from airflow_provider_autoglm.corpus.report.bar_chart import Bar, bar_chart
+from airflow_provider_autoglm.corpus.report.markup import (
+    content,
+    document_id,
+    document_name,
+    document_text,
+    head,
+    page,
+    settings_shown,
+)
 
 _MAX_COPY_CHARS = 300
-_MAX_TITLE_CHARS = 100
-_MAX_URL_CHARS = 80
-_MAX_ID_CHARS = 64
-_MAX_LANG_CHARS = 16
-_MAX_LINK_CHARS = 800
 _CLUSTER_SIZES = (2, 3, 4, 5, 6, 10, 20, 50, 100, 1_000)
 """Where the bars of the cluster sizes begin; the last has no end."""
 
 
 def report_page(report: Report) -> str:
     """The page, below 300 KB whatever the texts are, which are escaped."""
-    body = "".join([_head(report), _decision(report), _histograms(report), _pairs(report.pairs)])
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>Duplicates removed</title><style>{STYLE}</style></head><body><main>{body}</main></body></html>\n"
-    )
+    return page("Duplicates removed", [_head(report), _decision(report), _histograms(report), _pairs(report.pairs)])
 
 
 def _head(report: Report) -> str:
     removed = report.exact_duplicates + report.near_duplicates
-    share = f" · {removed / report.rows_in:.1%} removed" if report.rows_in else ""
     figures = {
         "documents in": f"{report.rows_in:,}",
         "kept": f"{report.rows_out:,}",
@@ -47,11 +43,13 @@ def _head(report: Report) -> str:
         figures["rejected"] = f"{report.rejected:,}"
     if report.kept_earlier:
         figures["removed for a document of an earlier run"] = f"{report.kept_earlier:,}"
-    of = f"Pipeline {escape(report.pipeline)} · " if report.pipeline else ""
-    when = report.created_at[:19].replace("T", " ")
-    return (
-        f"<header><h1>Duplicates removed</h1><p>{of}{escape(when)} UTC{share}<br>"
-        f'<code>{escape(report.uri)}</code></p></header><dl class="figures">{_definitions(figures)}</dl>'
+    return head(
+        "Duplicates removed",
+        pipeline=report.pipeline,
+        created_at=report.created_at,
+        uri=report.uri,
+        figures=figures,
+        more=[f"{removed / report.rows_in:.1%} removed"] if report.rows_in else [],
     )
 
 
@@ -66,11 +64,7 @@ def _decision(report: Report) -> str:
         "across_runs": "yes" if settings.across_runs else "no",
         "window_days": "no limit" if settings.window_days is None else str(settings.window_days),
     }
-    return f'<h2>What decided</h2><dl class="settings">{_definitions(decided)}</dl>'
-
-
-def _definitions(items: Mapping[str, str]) -> str:
-    return "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in items.items())
+    return settings_shown("What decided", decided)
 
 
 def _if_known(count: int | None) -> str:
@@ -133,49 +127,21 @@ def _pair(number: int, pair: Pair) -> str:
 def _sides(pair: Pair) -> tuple[str, str]:
     """Names and texts; what differs is marked where both texts are there and are not the same."""
     removed, kept = pair.removed, pair.kept
-    beginning_of_removed = _name(removed) + _text(removed, _content(beginning(removed.text, _MAX_COPY_CHARS)))
+    start = document_name(removed) + document_text(removed, content(beginning(removed.text, _MAX_COPY_CHARS)))
     if kept is None:
         elsewhere = "Kept in an earlier run: the text is not in this corpus."
-        return beginning_of_removed, f'<p class="name">{_id(pair.kept_id)}</p><p class="note">{elsewhere}</p>'
+        kept_id = f'<p class="name">{document_id(pair.kept_id)}</p><p class="note">{elsewhere}</p>'
+        return start, kept_id
     if pair.is_exact:
-        return beginning_of_removed, f'{_name(kept)}<p class="note">The same text.</p>'
+        return start, f'{document_name(kept)}<p class="note">The same text.</p>'
     difference = compare(removed.text, kept.text)
     return (
-        _name(removed) + _text(removed, _pieces(difference.removed, "del")),
-        _name(kept) + _text(kept, _pieces(difference.kept, "ins")),
+        document_name(removed) + document_text(removed, _pieces(difference.removed, "del")),
+        document_name(kept) + document_text(kept, _pieces(difference.kept, "ins")),
     )
-
-
-def _name(document: Document) -> str:
-    """Title, address and id; only addresses of the web are links."""
-    title = _cut(document.title or "", _MAX_TITLE_CHARS)
-    address = _cut(document.url or "", _MAX_URL_CHARS)
-    link = escape(document.url or "")
-    if link.startswith(("http://", "https://")) and len(link) <= _MAX_LINK_CHARS:
-        address = f'<a href="{link}" target="_blank" rel="noopener noreferrer">{address}</a>'
-    lines = (f'<bdi class="title">{title}</bdi>' if title else "", address, _id(document.doc_id))
-    return f'<p class="name">{"<br>".join(line for line in lines if line)}</p>'
-
-
-def _id(doc_id: str) -> str:
-    return f"<code>{_cut(doc_id, _MAX_ID_CHARS)}</code>"
-
-
-def _text(document: Document, content: str) -> str:
-    lang = f' lang="{escape(document.lang[:_MAX_LANG_CHARS])}"' if document.lang else ""
-    return f'<p class="text" dir="auto"{lang}>{content or "<em>no text</em>"}</p>'
 
 
 def _pieces(pieces: Iterable[Piece], mark: str) -> str:
     return "".join(
-        f"<{mark}>{_content(piece.text)}</{mark}>" if piece.is_changed else _content(piece.text) for piece in pieces
+        f"<{mark}>{content(piece.text)}</{mark}>" if piece.is_changed else content(piece.text) for piece in pieces
     )
-
-
-def _cut(text: str, chars: int) -> str:
-    return _content(text if len(text) <= chars else text[: chars - 1] + ELLIPSIS)
-
-
-def _content(text: str) -> str:
-    """Text between tags, where quotes need no escape: a character becomes five at most."""
-    return escape(text, quote=False)

@@ -5,30 +5,17 @@ from __future__ import annotations
 from bisect import insort
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from airflow_provider_autoglm.corpus.schema import TRAFFIC_SOURCE
-from airflow_provider_autoglm.corpus.store import Corpus, StoredShard
-from airflow_provider_autoglm.settings.base import redact_userinfo
+from airflow_provider_autoglm.corpus.report.documents import Document, document_of
+from airflow_provider_autoglm.corpus.report.places import Place, rows_at
+from airflow_provider_autoglm.corpus.store import Corpus
 
 EXACT_DUPLICATE = "exact_duplicate"
-_WITHHELD = "(a text of the traffic: not copied here, where nobody would erase it)"
-
-
-@dataclass(frozen=True)
-class Document:
-    """What a report shows of a document."""
-
-    doc_id: str
-    text: str
-    url: str | None
-    title: str | None
-    lang: str | None
 
 
 @dataclass(frozen=True)
@@ -41,13 +28,6 @@ class Pair:
     is_exact: bool
     hamming: int
     jaccard: float
-
-
-class Place(NamedTuple):
-    """Where a document lies: a row of a shard."""
-
-    shard: StoredShard
-    row: int
 
 
 @dataclass(frozen=True, order=True)
@@ -130,12 +110,4 @@ def read_pairs(corpus: Corpus, choices: Iterable[Choice], kept_places: Mapping[s
 
 
 def _document(corpus: Corpus, place: Place) -> Document:
-    (row,) = corpus.shard_rows(place.shard, np.array([place.row])).to_pylist()
-    url = row.get("url")
-    return Document(
-        doc_id=row["doc_id"],
-        text=row["text"] if row.get("source") != TRAFFIC_SOURCE else _WITHHELD,
-        url=url and redact_userinfo(url),
-        title=row.get("title"),
-        lang=row.get("lang"),
-    )
+    return document_of(rows_at(corpus, [place], ["doc_id", "text", "url", "title", "lang", "source"])[place])

@@ -134,7 +134,6 @@ def test_every_kind_of_bad_page_is_a_rejected_row_with_its_reason(
         "empty": "empty_text",
         "blank": "empty_text",
         "surrogate": "invalid_text",
-        "huge": "too_large",
         "bomb": "too_large",
         "deep": "too_deep",
         "offsite": "offsite_redirect",
@@ -153,7 +152,6 @@ def test_every_kind_of_bad_page_is_a_rejected_row_with_its_reason(
         "/empty": Reply(b""),
         "/blank": Reply(b"<html><body><main> <p> </p></main></body></html>"),
         "/surrogate": Reply(b"<main><p>Half a pair &#xD800; stands in the middle of this text.</p></main>"),
-        "/huge": Reply(b"<main><p>" + b"word " * 60_000),
         "/bomb": Reply(gzip.compress(b"<main><p>" + b"word " * 600_000), headers={"Content-Encoding": "gzip"}),
         "/deep": Reply(b"<div>" * 20_000 + b"some text" + b"</div>" * 20_000),
         "/offsite": Reply(b"", 302, headers={"Location": f"{other.url}/"}),
@@ -171,7 +169,7 @@ def test_every_kind_of_bad_page_is_a_rejected_row_with_its_reason(
     assert rejected["error"]["status"] == 500
     assert {row["stage"] for row in rejected.values()} == {"crawl"}
     assert other.served == []
-    assert result.metrics["rejected/too_large"] == 2
+    assert result.metrics["rejected/too_large"] == 1
 
 
 def test_a_redirect_inside_the_site_gives_one_row_for_the_page_it_leads_to(
@@ -277,6 +275,18 @@ def test_a_failing_page_is_tried_again_as_often_as_set(site: Site, tmp_path: Pat
     assert site.served.count("/flaky") == 3
 
 
+def test_a_page_that_is_too_long_is_cut_off_and_says_so(site: Site, tmp_path: Path) -> None:
+    site.add("/", "/long")
+    site.pages["/long"] = Reply(b"<main><p>" + b"word " * 60_000)
+
+    result = crawl([site.url], str(tmp_path / "out"), CrawlSettings(**FAST, max_page_bytes=100_000))
+
+    page = rows(result)["long"]
+    assert page["truncated"] is True
+    assert page["text"].count("word") == pytest.approx(20_000, abs=10)
+    assert rows(result)[""]["truncated"] is False
+
+
 def test_shards_end_at_the_number_of_pages_set(site: Site, tmp_path: Path) -> None:
     site.add("/", *(f"/{number}" for number in range(9)))
     for number in range(9):
@@ -291,7 +301,7 @@ def test_shards_end_at_the_number_of_pages_set(site: Site, tmp_path: Path) -> No
     )
 
     assert [stored.shard.rows for stored in Corpus.open(result.uri).shards] == [4, 4, 2]
-    assert reported == [4, 8, 10]
+    assert reported == [4, 8, 10, 10]
 
 
 def test_a_site_that_is_down_is_a_named_error(tmp_path: Path, fast: CrawlSettings) -> None:
@@ -358,7 +368,7 @@ def test_web_and_parquet_sources_become_one_corpus(site: Site, tmp_path: Path, f
     pq.write_table(pa.table({"text": ["first file", "", None]}), folder / "a.parquet")
     (folder / "notes.txt").write_text("not a source")
 
-    result = crawl([site.url, {"parquet": str(folder), "name": "reviews"}], str(tmp_path / "out"), fast)
+    result = crawl([site.url, {"files": str(folder), "name": "reviews"}], str(tmp_path / "out"), fast)
 
     found = Corpus.open(result.uri).to_table().to_pylist()
     assert [(row["source"], row["text"]) for row in found[1:]] == [

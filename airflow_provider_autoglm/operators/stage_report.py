@@ -1,0 +1,36 @@
+"""The reports that stages leave in their MLflow run: a page to look at, and its numbers."""
+
+from __future__ import annotations
+
+import logging
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from airflow_provider_autoglm.operators.stage_run import StageRun
+
+log = logging.getLogger(__name__)
+
+_REPORTED = ("crawl", "clean", "dedupe")
+
+
+def log_stage_report(stage: str, uri: str, stage_run: StageRun) -> None:
+    """Keep with the child run what ``stage`` did: `<stage>.html` to look at, `<stage>.json` with the numbers.
+
+    Both are made from the committed corpus at ``uri``, so a retry logs the same again. Nothing happens without a child
+    run, or for a stage that has no report. A report that cannot be made is logged and is no reason to fail: the corpus
+    is committed.
+    """
+    if not stage_run.is_logged or stage not in _REPORTED:
+        return
+    from airflow_provider_autoglm.corpus.store import Corpus
+
+    room = f"airflow_provider_autoglm.corpus.{stage}"
+    try:
+        report = import_module(f"{room}.report").report_of(Corpus.open(uri, storage=stage_run.storage, verify=False))
+        page = import_module(f"{room}.report_page").report_page(report)
+    except Exception:
+        log.exception("%s: the report of %s cannot be made", stage, uri)
+        return
+    stage_run.log_report(f"{stage}.json", report.to_dict())
+    stage_run.log_page(f"{stage}.html", page)

@@ -1,0 +1,1 @@
+"""The crawl against what users write themselves with Scrapy."""

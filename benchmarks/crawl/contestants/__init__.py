@@ -1,0 +1,1 @@
+"""The contestants, each a process of its own: ``crawl(url, destination)`` visits a site and writes its texts."""
