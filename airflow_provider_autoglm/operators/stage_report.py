@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import traceback
 from importlib import import_module
 from typing import TYPE_CHECKING
+
+from airflow_provider_autoglm.exceptions import AutoGLMError
 
 if TYPE_CHECKING:
     from airflow_provider_autoglm.operators.stage_run import StageRun
@@ -29,8 +32,11 @@ def log_stage_report(stage: str, uri: str, stage_run: StageRun) -> None:
     try:
         report = import_module(f"{room}.report").report_of(Corpus.open(uri, storage=stage_run.storage, verify=False))
         page = import_module(f"{room}.report_page").report_page(report)
-    except Exception:
-        log.exception("%s: the report of %s cannot be made", stage, uri)
+    except Exception as error:
+        # The message of another library's error may quote a text.
+        what = str(error) if isinstance(error, AutoGLMError) else type(error).__name__
+        frames = "".join(traceback.format_tb(error.__traceback__))
+        log.error("%s: the report of %s cannot be made (%s)\n%s", stage, uri, what, frames)
         return
     stage_run.log_report(f"{stage}.json", report.to_dict())
     stage_run.log_page(f"{stage}.html", page)

@@ -28,11 +28,15 @@ _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable
 _ENVIRONMENT = ("PATH", "HOME", "TMPDIR", "LANG", "LD_LIBRARY_PATH", "FONTCONFIG_PATH", "FONTCONFIG_FILE")
 """What the browser inherits; the rest of a worker's environment holds secrets."""
 
+_SANDBOX_FAILED = ("No usable sandbox", "Failed to move to new namespace")
+
 _ARGUMENTS = (
     # All that is left to the browser itself is to dial its proxy; loopback too goes by the proxy, which refuses it.
     "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
     "--proxy-bypass-list=<-loopback>",
     "--disable-quic",
+    # The first name is that of Chromium and Chrome, the other one that of playwright's headless shell.
+    "--webrtc-ip-handling-policy=disable_non_proxied_udp",
     "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",
 )
 _PLAYWRIGHT_ALLOWS = ["--disable-popup-blocking"]
@@ -116,7 +120,7 @@ def _problem(chromium: BrowserType, message: str) -> str:
     executable = _on_path(chromium)
     if executable is None and not os.path.exists(chromium.executable_path):
         return "none is installed here"
-    if "sandbox" in message.lower():
+    if any(sign in message for sign in _SANDBOX_FAILED):
         return f"{executable or chromium.executable_path} cannot set up its sandbox here"
     return f"{executable or chromium.executable_path} does not start ({message.strip().splitlines()[0]})"
 

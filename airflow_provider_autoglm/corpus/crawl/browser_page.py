@@ -25,6 +25,9 @@ MAX_HOSTS = 30
 _NOT_LOADED = frozenset({"image", "media", "font", "texttrack", "ping", "beacon", "cspviolationreport", "prefetch"})
 _HEADERS_KEPT = ("Content-Security-Policy", "Referrer-Policy")
 
+# The browser is started without UDP; this holds for one that knows the switch by another name.
+_WITHOUT_UDP = "for (const name of ['RTCPeerConnection', 'webkitRTCPeerConnection', 'WebTransport']) delete self[name]"
+
 # A browser shows no noscript, and readers of the document would take it for text.
 _DOCUMENT = """(() => {
   document.querySelectorAll('noscript').forEach(element => element.remove());
@@ -72,6 +75,7 @@ class BrowserPage:
         return await self._unless_crashed(self._draw(wait_s, max_characters))
 
     async def _draw(self, wait_s: float, max_characters: int) -> Drawn:
+        await self._page.add_init_script(_WITHOUT_UDP)
         await self._page.route("**", self._route)
         await self._page.goto(self._url, wait_until="commit")
         with suppress(WaitedEnoughError):

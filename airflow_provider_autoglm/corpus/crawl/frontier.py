@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
@@ -124,22 +125,29 @@ class Frontier:
 
     def __init__(self, path: Path, limits: Limits) -> None:
         self._limits = limits
-        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=0)
+        self._under_way: dict[int, Visit] = {}
+        self._busy: Counter[str] = Counter()
+        self._halted = ""
+        self._added: dict[int, tuple[int, int, int]] = {}
+        self._waiting: Counter[str] = Counter()
+        self._turns: deque[str] = deque()
         try:
-            # Held until the process ends, however it ends: one crawl at a time.
-            self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
-            self._db.execute("PRAGMA journal_mode = TRUNCATE")
-            self._db.execute("BEGIN EXCLUSIVE")
-            for statement in filter(str.strip, _SCHEMA.split(";")):
-                self._db.execute(statement)
-        except sqlite3.DatabaseError as error:
-            self._db.close()
+            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=0)
+            with _closing_on_error(self._db):
+                self._begin()
+        except sqlite3.Error as error:
             if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
                 raise CrawlRunningError(str(path.parent)) from None
             raise StorageError("open", str(path), f"{error}; delete it to begin the crawl anew") from error
+
+    def _begin(self) -> None:
+        # Held until the process ends, however it ends: one crawl at a time.
+        self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
+        self._db.execute("PRAGMA journal_mode = TRUNCATE")
+        self._db.execute("BEGIN EXCLUSIVE")
+        for statement in filter(str.strip, _SCHEMA.split(";")):
+            self._db.execute(statement)
         self._db.execute("UPDATE urls SET state = 0 WHERE state = 1")
-        self._under_way: dict[int, Visit] = {}
-        self._busy: Counter[str] = Counter()
         counts = self._db.execute(
             "SELECT site, count(*) FROM urls WHERE state = 2 AND kind IN ('page', 'request') GROUP BY 1"
         )
@@ -147,10 +155,6 @@ class Frontier:
         self._order = int(
             self._db.execute("SELECT coalesce(max(rank), 0) FROM urls WHERE kind = 'request'").fetchone()[0]
         )
-        self._halted = ""
-        self._added: dict[int, tuple[int, int, int]] = {}
-        self._waiting: Counter[str] = Counter()
-        self._turns: deque[str] = deque()
         self._round = int(self._db.execute("PRAGMA user_version").fetchone()[0])
         self._read_round()
         self.commit({}, {})
@@ -376,6 +380,15 @@ class Frontier:
         left = self._db.execute(f"UPDATE urls SET state = 3 WHERE key IN ({keys})", values).rowcount  # noqa: S608
         if left:
             self.count({f"left/{reason}": left})
+
+
+@contextmanager
+def _closing_on_error(db: sqlite3.Connection) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error:
+        db.close()
+        raise
 
 
 @lru_cache(maxsize=65_536)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import logging
 import re
 import secrets
@@ -44,12 +43,27 @@ class Ticket:
     password: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
     bytes: int = 0
     refused: set[str] = field(default_factory=set)
-    connections: set[asyncio.Task[Any]] = field(default_factory=set, repr=False)
+    _connections: set[asyncio.Task[Any]] = field(default_factory=set, repr=False)
 
     @property
     def is_used_up(self) -> bool:
         """Whether more was to be loaded."""
         return self.bytes > self.max_bytes
+
+    @contextmanager
+    def holding(self, connection: asyncio.Task[Any] | None) -> Iterator[None]:
+        """The task of a connection that ends with the ticket, if it does not end before."""
+        assert connection is not None
+        self._connections.add(connection)
+        try:
+            yield
+        finally:
+            self._connections.discard(connection)
+
+    def end(self) -> None:
+        """Break the connections off."""
+        for connection in self._connections:
+            connection.cancel()
 
 
 class _NotForwardedError(Exception):
@@ -106,7 +120,7 @@ class GuardedProxy:
 
     async def open(self) -> None:
         """Listen, on a port that the system chooses."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=MAX_HEAD_BYTES)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, limit=MAX_HEAD_BYTES)
 
     async def close(self) -> None:
         """Listen no more, and break all connections off."""
@@ -128,15 +142,17 @@ class GuardedProxy:
             yield ticket
         finally:
             del self._tickets[ticket.password]
-            for connection in ticket.connections:
-                connection.cancel()
+            ticket.end()
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # Asyncio takes the cancellation of a task that it starts for an error (before Python 3.12).
+        connection = asyncio.create_task(self._serve(reader, writer))
+        self._connections.add(connection)
+        connection.add_done_callback(self._connections.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        connection = asyncio.current_task()
-        assert connection is not None
-        self._connections.add(connection)
         try:
-            await self._forward((reader, writer), connection)
+            await self._forward((reader, writer))
         except _NotForwardedError as refusal:
             writer.write(_answer(refusal.status))
         except (OSError, TimeoutError, asyncio.IncompleteReadError):
@@ -144,23 +160,19 @@ class GuardedProxy:
         except (ValueError, asyncio.LimitOverrunError):
             writer.write(_answer(HTTPStatus.BAD_REQUEST))
         finally:
-            self._connections.discard(connection)
             writer.close()
 
-    async def _forward(self, client: Stream, connection: asyncio.Task[Any]) -> None:
+    async def _forward(self, client: Stream) -> None:
         async with asyncio.timeout(SECONDS_FOR_A_HEAD):
             head = await _Head.read(client[0])
         ticket = self._tickets.get(_password(head.get("proxy-authorization")))
         if ticket is None:
             raise _NotForwardedError(HTTPStatus.PROXY_AUTHENTICATION_REQUIRED)
-        ticket.connections.add(connection)
-        try:
+        with ticket.holding(asyncio.current_task()):
             if head.first[0] == "CONNECT":
                 await self._tunnel(head, ticket, client)
             else:
                 await self._request(head, ticket, client)
-        finally:
-            ticket.connections.discard(connection)
 
     async def _tunnel(self, head: _Head, ticket: Ticket, client: Stream) -> None:
         server = await self._connect(head.first[1], ticket)
@@ -227,7 +239,7 @@ def _password(authorization: str | None) -> str:
         return ""
     try:
         return base64.b64decode(encoded).decode().partition(":")[2]
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:
         return ""
 
 

@@ -11,6 +11,7 @@ _REASONS = {
     "dns": "the host has no address",
     "connection_failed": "no connection, or one that broke",
     "too_large": "a compressed page that unpacks to more than max_page_bytes",
+    "bad_encoding": "a compressed body that cannot be unpacked",
     "private_address": "a private address that allow_networks does not list; it was not asked",
     "proxy_refused": "the proxy is at a private address that allow_networks does not list",
     "scheme": "no address of the web; it was not asked",

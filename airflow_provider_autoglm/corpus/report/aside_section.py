@@ -9,10 +9,10 @@ from airflow_provider_autoglm.corpus.report.markup import content, cut, document
 from airflow_provider_autoglm.corpus.schema import normalise_text
 
 _MAX_TEXT_CHARS = 160
-_MAX_NOTE_CHARS = 80
+_MAX_NOTE_CHARS = 70
 _MAX_REASON_CHARS = 60
 _MAX_MEANING_CHARS = 160
-_MOST_LISTED = 50
+_MOST_LISTED = 30
 
 
 def aside_section(
@@ -63,5 +63,7 @@ def _others(reasons: Sequence[SetAside]) -> str:
     if not reasons:
         return ""
     rows = sum(entry.rows for entry in reasons)
-    listed = table(["reason", "rows"], [(entry.reason[:_MAX_REASON_CHARS], entry.rows) for entry in reasons[:_MOST_LISTED]])
+    listed = table(
+        ["reason", "rows"], [(entry.reason[:_MAX_REASON_CHARS], entry.rows) for entry in reasons[:_MOST_LISTED]]
+    )
     return f"<details><summary>{len(reasons):,} further reasons, {rows:,} rows</summary>{listed}</details>"

@@ -29,7 +29,8 @@ dd { margin: 0; }
 .figures dd { font-size: 22px; font-weight: 600; line-height: 1.25; font-variant-numeric: tabular-nums; }
 .settings { display: flex; flex-wrap: wrap; gap: 4px 28px; }
 .settings div { display: flex; gap: 8px; }
-.settings dt { color: var(--quiet); }
+.settings dt { color: var(--quiet); white-space: nowrap; }
+.settings dd { min-width: 0; overflow-wrap: anywhere; }
 .charts, .sides { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 20px; }
 figure { margin: 0; padding: 16px 18px; border: 1px solid var(--line); border-radius: 10px; }
 svg { display: block; width: 100%; height: auto; }
@@ -43,7 +44,7 @@ table { margin-top: 6px; border-collapse: collapse; font-variant-numeric: tabula
 th, td { padding: 2px 18px 2px 0; text-align: right; font-weight: normal; }
 thead th { color: var(--quiet); }
 article { margin-top: 14px; padding: 16px 18px; border: 1px solid var(--line); border-radius: 10px; }
-article h3 { margin-bottom: 10px; }
+article h3 { margin-bottom: 10px; overflow-wrap: anywhere; }
 .number { display: inline-block; min-width: 26px; color: var(--quiet); font-weight: normal; }
 .name { margin: 0; font-size: 13px; line-height: 1.45; overflow-wrap: anywhere; }
 .title { font-size: 14px; font-weight: 600; }

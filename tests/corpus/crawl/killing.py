@@ -34,6 +34,8 @@ from airflow_provider_autoglm.corpus.crawl import crawl
 from airflow_provider_autoglm.corpus.crawl.job import OwnSpider
 logging.basicConfig(level=logging.WARNING)
 work = json.loads(sys.argv[1])
+if work["max_file_bytes"] is not None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (work["max_file_bytes"], work["max_file_bytes"]))
 spider = None if work["spider"] is None else OwnSpider(**work["spider"])
 result = crawl(work["sources"], work["destination"], work["settings"], spider=spider, state_uri=work["state_uri"])
 peaks = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
@@ -115,13 +117,17 @@ def _sitemap(of: str, urls: list[str]) -> Reply:
 
 @dataclass
 class Work:
-    """A crawl that a task does and may do again; ``peaks`` are the peak memories seen of its processes, in MB."""
+    """A crawl that a task does and may do again; ``peaks`` are the peak memories seen of its processes, in MB.
+
+    With ``max_file_bytes`` no file may become larger, as on a disk that is full.
+    """
 
     destination: Path
     sources: list[str] = field(default_factory=list)
     settings: dict[str, Any] = field(default_factory=dict)
     spider: dict[str, Any] | None = None
     state_uri: str | None = None
+    max_file_bytes: int | None = None
     peaks: list[float] = field(default_factory=list)
 
     def start(self) -> subprocess.Popen[str]:
@@ -131,11 +137,12 @@ class Work:
             "settings": SETTINGS | self.settings,
             "spider": self.spider,
             "state_uri": self.state_uri,
+            "max_file_bytes": self.max_file_bytes,
         }
         return subprocess.Popen(
             [sys.executable, "-c", _TASK, json.dumps(work)],
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
             text=True,
             cwd=REPOSITORY,
         )
@@ -143,12 +150,19 @@ class Work:
     def finish(self) -> dict[str, Any]:
         """Run the task to its end; its result."""
         task = self.start()
-        output, _ = task.communicate(timeout=600)
-        assert task.returncode == 0, f"the task ended with {task.returncode}"
+        output, errors = task.communicate(timeout=600)
+        assert task.returncode == 0, errors
         told: dict[str, Any] = json.loads(output)
         self.peaks += [peak / 1024 for peak in told["peaks"]]
         result: dict[str, Any] = told["result"]
         return result
+
+    def fail(self) -> str:
+        """Run the task, which fails; what it says."""
+        task = self.start()
+        _, errors = task.communicate(timeout=600)
+        assert task.returncode == 1
+        return errors
 
     def rows(self) -> Counter[str]:
         """All rows with their kind, without the time they were fetched, and how often each is there."""

@@ -229,3 +229,20 @@ class BrokenPipeline:
 
 
 NO_SPIDER = "a text"
+
+
+class JavaScriptSpider(scrapy.Spider):  # type: ignore[misc]
+    """Has one page drawn by a browser, and another one not."""
+
+    name = "javascript"
+
+    def __init__(self, site: str) -> None:
+        super().__init__()
+        self.site = site
+
+    async def start(self) -> AsyncIterator[Any]:
+        yield scrapy.Request(f"{self.site}/drawn", meta={"javascript": True})
+        yield scrapy.Request(f"{self.site}/plain")
+
+    def parse(self, response: Response) -> Iterator[Any]:
+        yield {"text": " ".join([response.css("title::text").get(""), "said:", *response.css("main p::text").getall()])}

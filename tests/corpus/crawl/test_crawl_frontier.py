@@ -3,6 +3,7 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -234,6 +235,13 @@ def test_a_damaged_file_is_a_named_error(file: Path) -> None:
         Frontier(file, limits())
 
 
+def test_a_file_that_cannot_be_made_is_a_named_error(file: Path) -> None:
+    file.mkdir()
+
+    with pytest.raises(StorageError, match="unable to open database file"):
+        Frontier(file, limits())
+
+
 def test_of_a_calendar_some_leaves_are_visited_and_the_rest_is_counted(file: Path) -> None:
     frontier = Frontier(file, limits(max_depth=100_000))
     days = [f"calendar?year={year}&month={month}" for year in range(2000, 2020) for month in range(1, 13)]
@@ -280,3 +288,48 @@ def test_the_file_is_one_that_sqlite_can_read_after_a_commit(file: Path) -> None
     frontier.close()
 
     assert sqlite3.connect(file).execute("SELECT url FROM urls").fetchall() == [(f"https://{SITE}/a",)]
+
+
+def test_of_several_sites_a_cut_leaves_as_many_pages_each_whichever_answers_first(tmp_path: Path) -> None:
+    sites = ("a.org:443", "b.org:443", "c.org:443")
+    visited = []
+    for name, slow in (("one", "a.org:443"), ("other", "c.org:443")):
+        frontier = Frontier(tmp_path / name, limits(max_pages=20, max_pages_per_host=8, concurrency=1))
+        frontier.add([page("", site=site) for site in sites])
+        visit_all(frontier)
+        frontier.add(page(str(number), site=site) for site in sites for number in range(30))
+        frontier.add([page("only", site="d.org:443")])
+        free = {slow: False}
+        while (visit := frontier.next(free) or frontier.next()) is not None:
+            visited.append((name, visit.site, visit.url))
+            frontier.settle(visit.key)
+        assert frontier.left() == {"max_pages_per_host": 3 * 23, "max_pages": 5}
+
+    assert {url for name, _, url in visited if name == "one"} == {url for name, _, url in visited if name == "other"}
+    pages_of_a_site = Counter(site for name, site, _ in visited if name == "one")
+    assert sorted(pages_of_a_site.values()) == [1, 5, 5, 6]
+
+
+def test_how_deep_a_page_lies_does_not_depend_on_what_its_own_round_finds(file: Path) -> None:
+    frontier = Frontier(file, limits(concurrency=1))
+    frontier.add([page("a", depth=3), page("b", depth=3)])
+    first = frontier.next()
+    assert first is not None
+
+    frontier.add([page("a", depth=1), page("b", depth=1)])
+    frontier.settle(first.key)
+
+    assert [visit.depth for visit in (first, *visit_all(frontier))] == [3, 3]
+
+
+def test_requests_of_an_own_spider_are_handed_out_as_soon_as_they_are_found(file: Path) -> None:
+    frontier = Frontier(file, limits())
+    for number in range(3):
+        frontier.add([page(f"{number}", site=f"{number}.org:443", kind="request", request=b"{}")])
+        frontier.add([page(f"{number}", site=f"{number}.org:443", kind="request", request=b"{}")])
+        visit = frontier.next()
+        assert visit is not None
+        frontier.settle(visit.key)
+
+    assert frontier.is_over
+    assert frontier.attempted == frontier.found == 3

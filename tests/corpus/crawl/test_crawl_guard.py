@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import pyarrow.parquet as pq
 import pytest
 import scrapy
+from scrapy.exceptions import IgnoreRequest
 from scrapy.resolver import dnscache
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.interfaces import IHostnameResolver, IResolutionReceiver
@@ -307,6 +308,7 @@ class Wanderer(scrapy.Spider):
 
     def __init__(self, port: int) -> None:
         super().__init__()
+        self.port = port
         self.start_urls = [
             f"http://127.0.0.1:{port}/good",
             f"http://127.0.0.1:{port}/go",
@@ -318,8 +320,14 @@ class Wanderer(scrapy.Spider):
             "data:text/html,hello",
         ]
 
-    def parse(self, response: Any) -> Any:
-        yield {"text": response.text}
+    async def parse(self, response: Any) -> Any:
+        said = []
+        for url in ("file:///etc/passwd", f"http://127.0.0.2:{self.port}/aside", f"http://user:{SECRET}@127.0.0.1/"):
+            try:
+                await self.crawler.engine.download_async(scrapy.Request(url))
+            except IgnoreRequest as error:
+                said.append(str(error))
+        yield {"text": response.text, "said": said}
 
 
 def test_a_spider_of_the_users_own_has_the_same_guards(
@@ -341,6 +349,8 @@ def test_a_spider_of_the_users_own_has_the_same_guards(
         f"{site.url}/loop": "too_many_redirects",
         f"http://127.0.0.2:{trap.port}/": "private_address",
     }
+    (row,) = Corpus.open(result.uri).to_table().to_pylist()
+    assert json.loads(row["said"]) == ["scheme", "private_address", "credentials"]
     assert SECRET not in str(Corpus.open(result.uri).to_table(kind="rejected").to_pylist())
     assert SECRET not in caplog.text
     assert set(site.served) == {"/robots.txt", "/good", "/go", "/inwards", "/loop"}

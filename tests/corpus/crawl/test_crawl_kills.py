@@ -18,6 +18,7 @@ from tests.conftest import REPOSITORY
 from tests.corpus.crawl.conftest import FAST, Reply, Site
 from tests.corpus.crawl.dying_storage import DyingFileSystem
 from tests.corpus.crawl.killing import Work, children_of, differences, web_of
+from tests.gateway import wait_until
 
 PAGES = 200
 KILLS = 5
@@ -121,12 +122,27 @@ def test_a_task_that_is_killed_between_the_last_record_and_the_manifest_visits_n
     assert not list((tmp_path / "out" / "_frontier").iterdir()), "the frontier is of no use any more"
 
 
+def test_a_disk_that_is_full_loses_nothing(tmp_path: Path) -> None:
+    with web_of(90) as web:
+        undisturbed = Work(tmp_path / "undisturbed", web.urls)
+        undisturbed.finish()
+        full = Work(tmp_path / "full", web.urls, max_file_bytes=16 * 1024)
+
+        assert "StorageError: cannot open" in full.fail()
+        full.max_file_bytes = 40 * 1024
+        assert "StorageError: cannot write the frontier of the crawl" in full.fail()
+
+        assert not list((tmp_path / "full").glob("_manifest*"))
+        full.max_file_bytes = None
+        full.finish()
+    assert differences(full, undisturbed) == []
+
+
 def test_a_task_that_is_terminated_before_its_child_is_ready_ends_by_that_signal(site: Site, tmp_path: Path) -> None:
     site.add("/")
     task = Work(tmp_path / "out", [site.url]).start()
     parent = psutil.Process(task.pid)
-    while not children_of(parent):
-        assert task.poll() is None
+    wait_until("a child", lambda: children_of(parent))
 
     task.terminate()
 
