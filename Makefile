@@ -39,7 +39,7 @@ bench: setup  ## Ratios against peers, measured in one run
 bench-dedupe: setup  ## De-duplication against its peers, on Debian's documentation (SIZE=10k|100k|1m OUTPUT=FILE.json)
 	$(BIN)/python -m benchmarks.dedupe --size $(or $(SIZE),10k)$(if $(OUTPUT), --output $(OUTPUT))
 
-drills: setup  ## Kills, outages and load under a real Airflow, by subject (SUBJECT=canary, loop, compose)
+drills: setup  ## Kills, outages and load under a real Airflow, by subject (SUBJECT=canary, loop, compose, crawl)
 	$(BIN)/python -m pytest --timeout=3600 drills$(if $(SUBJECT),/test_$(SUBJECT).py)
 
 demo: $(VENV)/.demo  ## From a site to a champion that answers, back from a broken model, and round again when the traffic drifts, under a real Airflow (SITE=https://… CONTACT=you@… EXIT=1)

@@ -25,7 +25,11 @@ from airflow_provider_autoglm.state.routes import Model, read_routes, write_rout
 from tests.dags.running import states_after
 
 PIPELINE = "owed"
-VARIABLE = {"sources": ["https://example.com/"], "crawl": {"contact": "a@example.org"}, "labels": [{"name": "a"}, {"name": "b"}]}
+VARIABLE = {
+    "sources": ["https://example.com/"],
+    "crawl": {"contact": "crawl@example.org"},
+    "labels": [{"name": "a"}, {"name": "b"}],
+}
 
 
 @pytest.fixture

@@ -26,8 +26,8 @@ class AddressGuard:
     """Decides on addresses, not on names: what a name resolves to may change between two looks.
 
     Refused are loopback, private, link-local, site-local, shared (RFC 6598), multicast, reserved and unspecified
-    addresses, those of documentation and tests, also when an IPv6 address carries them, unless ``allowed`` has a network
-    that holds them; and with the reserved ones Teredo and IPv4-compatible addresses.
+    addresses (Teredo and IPv4-compatible ones are reserved), those of documentation and tests, also when an IPv6
+    address carries them, unless ``allowed`` has a network that holds them.
     """
 
     allowed: tuple[Network, ...] = field(default=())

@@ -25,8 +25,11 @@ MAX_HOSTS = 30
 _NOT_LOADED = frozenset({"image", "media", "font", "texttrack", "ping", "beacon", "cspviolationreport", "prefetch"})
 _HEADERS_KEPT = ("Content-Security-Policy", "Referrer-Policy")
 
-# The browser is started without UDP; this holds for one that knows the switch by another name.
-_WITHOUT_UDP = "for (const name of ['RTCPeerConnection', 'webkitRTCPeerConnection', 'WebTransport']) delete self[name]"
+# Shared workers ask past the routes of a page. The browser is started without UDP; the other names are for one that
+# knows that switch by another name.
+_WITHOUT = """
+for (const name of ['SharedWorker', 'RTCPeerConnection', 'webkitRTCPeerConnection', 'WebTransport']) delete self[name]
+"""
 
 # A browser shows no noscript, and readers of the document would take it for text.
 _DOCUMENT = """(() => {
@@ -75,7 +78,7 @@ class BrowserPage:
         return await self._unless_crashed(self._draw(wait_s, max_characters))
 
     async def _draw(self, wait_s: float, max_characters: int) -> Drawn:
-        await self._page.add_init_script(_WITHOUT_UDP)
+        await self._page.add_init_script(_WITHOUT)
         await self._page.route("**", self._route)
         await self._page.goto(self._url, wait_until="commit")
         with suppress(WaitedEnoughError):
@@ -137,10 +140,11 @@ class BrowserPage:
         await route.abort("aborted")
 
     async def _may_load(self, url: str) -> bool:
+        parts = urlsplit(url)
         self._requests += 1
-        self._hosts.add(urlsplit(url).netloc)
+        self._hosts.add(parts.netloc)
         is_within = self._requests <= MAX_REQUESTS and len(self._hosts) <= MAX_HOSTS
-        return is_within and await self._may_visit(url)
+        return is_within and parts.scheme in ("http", "https") and await self._may_visit(url)
 
 
 def _as_answer(response: Any) -> dict[str, Any]:

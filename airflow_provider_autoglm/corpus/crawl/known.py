@@ -6,7 +6,6 @@ A part counts once the dataset of its run is published: what was crawled and the
 from __future__ import annotations
 
 import sqlite3
-import tempfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -127,8 +126,8 @@ class KnownPages:
     """The pages of some parts by address, on disk: a site of millions of pages takes no memory."""
 
     def __init__(self, parts: Sequence[Corpus]) -> None:
-        self._file = tempfile.NamedTemporaryFile(prefix="autoglm-known-")  # noqa: SIM115 - goes with this object
-        self._db = sqlite3.connect(self._file.name, isolation_level=None, check_same_thread=False)
+        # Without a name: SQLite's own temporary file, of which nothing is left however the process ends.
+        self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         self._db.execute("PRAGMA journal_mode = OFF")
         self._db.execute("PRAGMA synchronous = OFF")
         self._db.execute(

@@ -48,7 +48,9 @@ def load_spider(own: OwnSpider) -> type[scrapy.Spider]:
 class ItemlessLogFormatter(LogFormatter):  # type: ignore[misc]
     """Scrapy's log without the texts of items."""
 
-    def item_error(self, item: Any, exception: BaseException, response: Any, spider: scrapy.Spider) -> LogFormatterResult:
+    def item_error(
+        self, item: Any, exception: BaseException, response: Any, spider: scrapy.Spider
+    ) -> LogFormatterResult:
         """Name the page of an item that a pipeline tripped over."""
         return {"level": logging.ERROR, "msg": "Error processing an item of %(page)s", "args": {"page": response}}
 

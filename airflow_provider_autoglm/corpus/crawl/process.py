@@ -28,7 +28,7 @@ _LOG_LINE = re.compile(r"(DEBUG|INFO|WARNING|ERROR|CRITICAL) (.*)")
 
 
 class CrawlProcess:
-    """A context that holds the child: it is gone when the context ends, stopped first and then killed.
+    """A context that holds the child: it is gone when the context ends, stopped if it is not through and then killed.
 
     Its standard input stays open as long as this process lives: the child ends when it closes, so that not even
     SIGKILL of the task leaves it running.
@@ -36,6 +36,7 @@ class CrawlProcess:
 
     def __init__(self, job: CrawlJob) -> None:
         self._job = job
+        self._has_reported = False
         self._last_lines: deque[str] = deque(maxlen=_LINES_KEPT)
 
     def __enter__(self) -> Self:
@@ -58,7 +59,8 @@ class CrawlProcess:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.stop()
+        if not self._has_reported:
+            self.stop()
         try:
             self._child.wait(SECONDS_TO_STOP)
         except subprocess.TimeoutExpired:
@@ -78,8 +80,9 @@ class CrawlProcess:
         assert self._child.stdout is not None
         for line in self._child.stdout:
             report = parse_report(line)
+            self._has_reported = isinstance(report, FinalReport)
             yield report
-            if isinstance(report, FinalReport):
+            if self._has_reported:
                 return
         exit_code = self._child.wait()
         self._relay.join()

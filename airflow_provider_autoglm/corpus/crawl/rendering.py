@@ -20,7 +20,6 @@ from airflow_provider_autoglm.corpus.crawl.browser import BrowserProvider
 from airflow_provider_autoglm.corpus.crawl.browser_page import BrowserPage, Drawn
 from airflow_provider_autoglm.corpus.crawl.guarded_proxy import GuardedProxy, Ticket
 from airflow_provider_autoglm.corpus.crawl.manners import JAVASCRIPT, REASON, TARGET, RefusedError
-from airflow_provider_autoglm.corpus.crawl.urls import normalise_url
 from airflow_provider_autoglm.settings import CrawlSettings
 
 log = logging.getLogger(__name__)
@@ -120,14 +119,15 @@ class RenderingMiddleware:
         try:
             answer = await self._handler.download_request(blank)
         except Exception:
+            if browser is None:
+                raise
             await self._forget(browser)
-            raise
+            answer = await self._handler.download_request(blank)
         return answer.meta["playwright_page"]
 
     async def _may_visit(self, url: str) -> bool:
-        url = normalise_url(url) or ""
-        if not self._settings.obey_robots or not url:
-            return bool(url)
+        if not self._settings.obey_robots:
+            return True
         robots = await self._crawler.manners.robots_of(url)
         return robots.reason_against(url, self._settings.user_agent) is None
 
@@ -138,9 +138,9 @@ class RenderingMiddleware:
 
     async def _forget(self, browser: Any) -> None:
         """Have another browser started; scrapy-playwright keeps one whose driver is gone."""
-        if browser is not None and getattr(self._handler, "browser", None) == browser:
+        await _in_time(browser.close())
+        if getattr(self._handler, "browser", None) == browser:
             del self._handler.browser
-            await _in_time(browser.close())
 
     async def _close(self) -> None:
         await _in_time(self._handler.close())

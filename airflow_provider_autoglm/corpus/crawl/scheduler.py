@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import scrapy
@@ -186,14 +186,26 @@ class FrontierScheduler(BaseScheduler):  # type: ignore[misc]
 
     def _request(self, visit: Visit) -> scrapy.Request:
         if visit.request is not None:
-            return _restored(visit.request, self._spider)
+            return self._restored(visit.request)
         return self._spider.request_for(visit)
+
+    def _restored(self, stored: bytes) -> scrapy.Request:
+        fields = json.loads(stored)
+        fields["body"] = fields["body"].encode("latin-1")
+        fields["headers"] = {
+            name: [value.encode("latin-1") for value in values] for name, values in fields["headers"].items()
+        }
+        try:
+            return request_from_dict(fields, spider=self._spider)
+        except ValueError as error:
+            problem = f"a request that an earlier try has kept cannot be made ({error}); crawl to another destination"
+            raise OwnSpiderError(type(self._spider).__name__, problem) from None
 
     def _name(self, request: scrapy.Request, found_in: int | None) -> str:
         """What tells requests for one address apart.
 
-        With ``dont_filter`` a page may ask for one again, also itself, and so may ``start()`` for another callback. When
-        a page is visited once more, since the process was killed, or ``start()`` runs again, it must not count again.
+        With ``dont_filter`` a page may ask for one again, also for itself, and ``start()`` for another callback. A page
+        that is visited once more, since the process was killed, or ``start()``, which runs again, must not count again.
         """
         name = ""
         if request.method != "GET" or request.body:
@@ -207,21 +219,12 @@ class FrontierScheduler(BaseScheduler):  # type: ignore[misc]
 class FoundInMiddleware:
     """Scrapy's spider middleware that tells the scheduler in which visit a request was found."""
 
-    def process_spider_output(self, response: Any, result: Iterable[Any]) -> Iterator[Any]:
+    async def process_spider_output(self, response: Any, result: AsyncIterator[Any]) -> AsyncIterator[Any]:
         """What a callback returned, its requests marked."""
-        for found in result:
-            yield self._marked(found, response)
-
-    async def process_spider_output_async(self, response: Any, result: AsyncIterator[Any]) -> AsyncIterator[Any]:
-        """The same of a callback that is asynchronous."""
         async for found in result:
-            yield self._marked(found, response)
-
-    @staticmethod
-    def _marked(found: Any, response: Any) -> Any:
-        if isinstance(found, scrapy.Request):
-            found.meta[VISIT] = response.request.meta[VISIT]
-        return found
+            if isinstance(found, scrapy.Request):
+                found.meta[VISIT] = response.request.meta[VISIT]
+            yield found
 
 
 def _stored(request: scrapy.Request, spider: scrapy.Spider) -> bytes:
@@ -237,12 +240,3 @@ def _stored(request: scrapy.Request, spider: scrapy.Spider) -> bytes:
         for name, values in fields["headers"].items()
     }
     return json.dumps(fields).encode()
-
-
-def _restored(stored: bytes, spider: scrapy.Spider) -> scrapy.Request:
-    fields = json.loads(stored)
-    fields["body"] = fields["body"].encode("latin-1")
-    fields["headers"] = {
-        name: [value.encode("latin-1") for value in values] for name, values in fields["headers"].items()
-    }
-    return request_from_dict(fields, spider=spider)

@@ -90,8 +90,9 @@ def _guards(chosen: Mapping[str, Any], settings: CrawlSettings) -> dict[str, Any
         "AUTOGLM_ALLOW_NETWORKS": list(settings.allow_networks),
         "DEPTH_LIMIT": settings.max_depth,
         "DOWNLOADER_MIDDLEWARES": dict(chosen.get("DOWNLOADER_MIDDLEWARES") or {}) | ours,
-        "DOWNLOAD_HANDLERS": dict.fromkeys(("http", "https"), f"{_ROOM}.handler.BoundedHeadDownloadHandler")
-        | dict(chosen.get("DOWNLOAD_HANDLERS") or {})
+        # Another handler of the web would connect by itself, to addresses that nobody checked.
+        "DOWNLOAD_HANDLERS": dict(chosen.get("DOWNLOAD_HANDLERS") or {})
+        | dict.fromkeys(("http", "https"), f"{_ROOM}.handler.BoundedHeadDownloadHandler")
         | dict.fromkeys(("data", "file", "ftp", "s3")),
         "REMOTE_CONTROL_ENABLED": False,
         "ROBOTSTXT_OBEY": False,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
-import sqlite3
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -67,11 +67,14 @@ class SiteSpider(scrapy.Spider):  # type: ignore[misc]
         self._sitemaps_found = 0
 
     async def start(self) -> AsyncIterator[Any]:
-        """Put the start pages and the sitemaps of robots.txt into the frontier; Scrapy's scheduler has them then."""
+        """Put the start pages and the sitemaps of robots.txt into the frontier; Scrapy's scheduler has them then.
+
+        All at once, so that they are one round.
+        """
+        sitemaps = await self._sitemaps() if self._settings.use_sitemap else {}
         for number, (source, url) in enumerate(zip(self._job.sources, self._starts, strict=True)):
             self._find([url], number, kind=_kind_of(source))
-        if self._settings.use_sitemap:
-            await self._find_sitemaps()
+            self._find(sitemaps.get(number, ()), number, kind="sitemap")
         self.crawler.engine._slot.nextcall.schedule()
         no_requests: tuple[scrapy.Request, ...] = ()
         for request in no_requests:
@@ -115,8 +118,6 @@ class SiteSpider(scrapy.Spider):  # type: ignore[misc]
         self._ledger.count("answered")
         try:
             await self._take(visit, response)
-        except sqlite3.Error:
-            raise
         except Exception as error:
             # The message of the error may quote the page, its class does not.
             log.error("%s cannot be taken (%s)", visit.url, type(error).__name__)
@@ -187,7 +188,9 @@ class SiteSpider(scrapy.Spider):  # type: ignore[misc]
         if not is_unchanged or page.text is None:
             self._ledger.place(visit.key, placed, content=None if page.text is None else content)
         if page.text is not None:
-            self._ledger.remember(visit.key, _known_page(row, page, content), is_unchanged=is_unchanged)
+            stands_for = (page.canonical,) if placed.reason == "canonical" and page.canonical else ()
+            known = _known_page(row, content, (*page.links, *stands_for))
+            self._ledger.remember(visit.key, known, is_unchanged=is_unchanged)
 
     def _take_unchanged(self, visit: Visit, known: KnownPage) -> None:
         if self._follows(visit):
@@ -257,12 +260,12 @@ class SiteSpider(scrapy.Spider):  # type: ignore[misc]
         if len(urls) > room:
             self._ledger.count("left/sitemaps", len(urls) - room)
 
-    async def _find_sitemaps(self) -> None:
+    async def _sitemaps(self) -> dict[int, tuple[str, ...]]:
+        """The sitemaps that robots.txt of each web source names, by the source's number."""
         manners: MannersMiddleware = self.crawler.manners
-        for number, (source, url) in enumerate(zip(self._job.sources, self._starts, strict=True)):
-            if source.url is not None:
-                robots = await manners.robots_of(url)
-                self._find(robots.sitemaps, number, kind="sitemap")
+        numbers = [number for number, source in enumerate(self._job.sources) if source.url is not None]
+        robots = await asyncio.gather(*(manners.robots_of(self._starts[number]) for number in numbers))
+        return {number: found.sitemaps for number, found in zip(numbers, robots, strict=True)}
 
     def _find(
         self,
@@ -327,14 +330,14 @@ def start_of(source: Source) -> str:
     return url
 
 
-def _known_page(row: CrawledRow, page: Page, content: str) -> KnownPage:
+def _known_page(row: CrawledRow, content: str, links: tuple[str, ...]) -> KnownPage:
     return KnownPage(
         url=row.url,
         etag=row.etag,
         last_modified=row.last_modified,
         content=content,
         checked_at=row.fetched_at,
-        links=page.links,
+        links=links,
     )
 
 

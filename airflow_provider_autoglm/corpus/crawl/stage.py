@@ -43,7 +43,7 @@ def crawl(
     followed within the sources' own hosts. An address that gives no document is a row in ``rejected/`` with its reason,
     one that redirects a row in ``removed/``; ``rows_in`` counts addresses attempted and records.
 
-    ``spider`` visits what it likes beside the ``sources``. With ``state_uri`` the crawl leaves there what it saw of
+    ``spider`` visits what it likes, in place of web sources. With ``state_uri`` the crawl leaves there what it saw of
     each page and, with ``settings.incremental``, asks for what changed since the newest earlier run that was published
     (:func:`airflow_provider_autoglm.corpus.crawl.known.accept`), as of ``as_of``: other pages are counted as unchanged.
 

@@ -59,7 +59,7 @@ def visit_sites(
     :raises StorageError: if storage refuses.
     """
     if spider is not None and sites:
-        raise SettingsError([f"spider = {spider.path!r}: crawl web sources in a task of their own, {sites[0].location}"])
+        raise SettingsError([f"spider = {spider.path!r}: visit {sites[0].location} in a task of its own"])
     _check_needs(settings)
     job = CrawlJob(
         filesystem=filesystem_to_json(attempt.storage),

@@ -73,6 +73,9 @@ result = crawl(json.loads(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3]))
 print(json.dumps([result.uri, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024]))
 """
 
+PATIENT = FAST | {"timeout_s": 10}
+"""For sites that answer in time, however busy the machine is."""
+
 
 @dataclass
 class Reply:

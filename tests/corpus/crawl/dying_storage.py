@@ -1,7 +1,8 @@
-"""Local files that end the process which writes them, at a moment that is chosen."""
+"""Local files that end the process which writes them, or refuse, at a moment that is chosen."""
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 from typing import Any
@@ -22,6 +23,20 @@ class DyingFileSystem(LocalFileSystem):  # type: ignore[misc]
             return file
         self._left -= 1
         return _LastFile(file) if self._left == 0 else file
+
+
+class RefusingFileSystem(LocalFileSystem):  # type: ignore[misc]
+    """Has no room for a process's shard of the number ``shards``."""
+
+    def __init__(self, *, shards: int, **options: Any) -> None:
+        super().__init__(shards=shards, **options)
+        self._left = shards
+
+    def open(self, path: str, mode: str = "rb", **options: Any) -> Any:
+        self._left -= mode == "wb"
+        if mode == "wb" and self._left == 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+        return super().open(path, mode, **options)
 
 
 class _LastFile:

@@ -60,6 +60,7 @@ class ManyItemsSpider(ArticleSpider):
         )
         yield Article(text="an item of a class of its own")
         yield {"text": None, "title": "without a text"}
+        yield object()
         yield {"text": "half a pair \ud800 in it", "published_at": "yesterday"}
 
 
@@ -89,9 +90,8 @@ class SessionSpider(scrapy.Spider):  # type: ignore[misc]
 
     async def member(self, response: Response) -> AsyncIterator[Any]:
         cookie = (response.request.headers.get("Cookie") or b"").decode()
-        yield {
-            "text": f"{response.text} level {response.meta['level']} cookie {cookie} from {referer_str(response.request)}"
-        }
+        known = f"level {response.meta['level']} cookie {cookie} from {referer_str(response.request)}"
+        yield {"text": f"{response.text} {known}"}
 
     def failed(self, failure: Any) -> Iterator[Any]:
         yield {"text": f"an errback was told of {failure.value.response.status}"}
@@ -184,6 +184,7 @@ class LambdaSpider(ArticleSpider):
     def parse(self, response: Response) -> Iterator[Any]:
         yield {"text": "of the start page"}
         yield response.follow("/a", callback=lambda found: {"text": found.text})
+        yield response.follow("/b")
 
 
 class ObjectSpider(ArticleSpider):
@@ -192,7 +193,7 @@ class ObjectSpider(ArticleSpider):
     name = "object"
 
     def parse(self, response: Response) -> Iterator[Any]:
-        yield response.follow("/a", cb_kwargs={"since": datetime(2026, 1, 1)})  # noqa: DTZ001
+        yield response.follow("/a", cb_kwargs={"since": datetime(2026, 1, 1)})
 
 
 class BrokenStartSpider(scrapy.Spider):  # type: ignore[misc]

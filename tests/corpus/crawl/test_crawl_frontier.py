@@ -172,7 +172,7 @@ def test_a_page_that_is_put_back_is_handed_out_again_and_counted_once(file: Path
 def test_what_was_not_committed_is_as_if_it_had_not_happened(file: Path) -> None:
     frontier = Frontier(file, limits())
     frontier.add([page(str(number)) for number in range(6)])
-    done, lost, under_way, *_ = take_all(frontier)
+    done, lost, *_ = take_all(frontier)
     frontier.settle(done.key)
     frontier.commit({"": [SHARD]}, {"rejected/dns": 1})
     frontier.settle(lost.key)
@@ -320,6 +320,15 @@ def test_how_deep_a_page_lies_does_not_depend_on_what_its_own_round_finds(file: 
     frontier.settle(first.key)
 
     assert [visit.depth for visit in (first, *visit_all(frontier))] == [3, 3]
+
+
+def test_a_spider_of_the_users_own_gets_no_more_of_a_site_than_allowed(file: Path) -> None:
+    frontier = Frontier(file, limits(max_pages_per_host=2))
+    frontier.add(page(f"{number}", kind="request", request=b"{}") for number in range(5))
+    frontier.add([page("a", site="a.org:443", kind="request", request=b"{}")])
+
+    assert len(visit_all(frontier)) == 3
+    assert frontier.left() == {"max_pages_per_host": 3}
 
 
 def test_requests_of_an_own_spider_are_handed_out_as_soon_as_they_are_found(file: Path) -> None:

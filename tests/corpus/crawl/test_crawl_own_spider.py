@@ -5,19 +5,23 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
+import psutil
 import pytest
 
 from airflow_provider_autoglm.corpus.crawl import crawl
 from airflow_provider_autoglm.corpus.crawl.job import OwnSpider
+from airflow_provider_autoglm.corpus.crawl.own_spider import load_spider
 from airflow_provider_autoglm.corpus.result import StageResult
 from airflow_provider_autoglm.corpus.store import Corpus, Kind
 from airflow_provider_autoglm.exceptions import (
     CrawlProcessError,
+    CrawlStoppedError,
     NothingCrawledError,
     OwnSpiderError,
     SettingsError,
@@ -25,6 +29,7 @@ from airflow_provider_autoglm.exceptions import (
 from airflow_provider_autoglm.settings import CrawlSettings
 from tests.conftest import REPOSITORY
 from tests.corpus.crawl.conftest import FAST, Reply, Site
+from tests.corpus.crawl.killing import children_of
 from tests.corpus.crawl.spiders import GREETING
 
 SPIDERS = "tests.corpus.crawl.spiders"
@@ -37,7 +42,8 @@ def run(name: str, start: str, folder: Path, *, scrapy: dict[str, Any] | None = 
 
 
 def rows(result: StageResult, kind: Kind = "shards") -> list[dict[str, Any]]:
-    return Corpus.open(result.uri).to_table(kind=kind).to_pylist()
+    found: list[dict[str, Any]] = Corpus.open(result.uri).to_table(kind=kind).to_pylist()
+    return found
 
 
 def texts(result: StageResult) -> set[str]:
@@ -84,7 +90,7 @@ def test_items_of_every_kind_are_taken_with_all_their_fields(site: Site, tmp_pat
     assert of_a_dataclass["url"] == f"{site.url}/#comment"
     assert of_a_dataclass["published_at"].isoformat() == "2026-01-02T03:04:05+00:00"
     assert found["half a pair \ufffd in it"]["published_at"] is None
-    assert reasons(result, "rejected") == {("", "missing_text"): 1}
+    assert reasons(result, "rejected") == {("", "missing_text"): 1, ("", "item_error"): 1}
 
 
 def test_forms_cookies_redirects_and_what_a_spider_remembers_come_through(site: Site, tmp_path: Path) -> None:
@@ -247,16 +253,50 @@ def test_a_spider_whose_pages_are_all_down_is_a_named_error(site: Site, tmp_path
         (f"{SPIDERS}.NO_SPIDER", "is no subclass of scrapy.Spider"),
     ],
 )
-def test_what_is_no_spider_is_refused(tmp_path: Path, path: str, problem: str) -> None:
+def test_what_is_no_spider_is_refused(path: str, problem: str) -> None:
     with pytest.raises(SettingsError, match=problem):
-        crawl([], str(tmp_path / "out"), CrawlSettings(**FAST), spider=OwnSpider(path=path))
+        load_spider(OwnSpider(path=path))
+
+
+def test_a_task_whose_spider_is_refused_says_so(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="spider = 'nodots': cannot be imported"):
+        crawl([], str(tmp_path / "out"), CrawlSettings(**FAST), spider=OwnSpider(path="nodots"))
 
 
 def test_a_spider_and_web_sources_in_one_crawl_are_refused(site: Site, tmp_path: Path) -> None:
     spider = OwnSpider(path=f"{SPIDERS}.ArticleSpider", arguments={"start": site.url})
 
-    with pytest.raises(SettingsError, match="a task of their own"):
+    with pytest.raises(SettingsError, match="in a task of its own"):
         crawl([site.url], str(tmp_path / "out"), CrawlSettings(**FAST), spider=spider)
+
+
+def test_a_request_kept_for_a_callback_that_is_no_more_is_a_named_error(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = (
+        "import scrapy\nclass Changing(scrapy.Spider):\n    name = 'changing'\n"
+        "    def parse(self, response):\n        yield response.follow('/stuck', self.{name})\n"
+        "    def {name}(self, response):\n        yield {{'text': response.text}}\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    site.add("/", "/stuck")
+    site.add("/stuck")
+    site.held.add("/stuck")
+    spider = OwnSpider(path="changing_spider.Changing", arguments={"start_urls": [f"{site.url}/"]})
+    settings = CrawlSettings(**FAST | {"timeout_s": 60})
+    (tmp_path / "changing_spider.py").write_text(code.format(name="before"))
+    with ThreadPoolExecutor(1) as pool:
+        attempt = pool.submit(crawl, [], str(tmp_path / "out"), settings, spider=spider)
+        site.wait_for_requests(3)
+        (child,) = children_of(psutil.Process())
+        child.terminate()
+        with pytest.raises(CrawlStoppedError):
+            attempt.result()
+
+    (tmp_path / "changing_spider.py").write_text(code.format(name="afterwards"))
+
+    with pytest.raises(OwnSpiderError, match=r"kept cannot be made \(Method 'before' not found.*another destination"):
+        crawl([], str(tmp_path / "out"), settings, spider=spider)
 
 
 IN_A_DAG_FOLDER = """
@@ -265,7 +305,8 @@ sys.path.append(sys.argv[1])
 from airflow_provider_autoglm.corpus.crawl import crawl
 from airflow_provider_autoglm.corpus.crawl.job import OwnSpider
 settings = {"contact": "crawl@example.org", "allow_networks": ["127.0.0.1"], "autothrottle": False, "delay_s": 0}
-result = crawl([], sys.argv[3], settings, spider=OwnSpider(path="my_dag.MySpider", arguments={"start_urls": [sys.argv[2]]}))
+spider = OwnSpider(path="my_dag.MySpider", arguments={"start_urls": [sys.argv[2]]})
+result = crawl([], sys.argv[3], settings, spider=spider)
 print(result.rows_out)
 """
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -21,14 +22,14 @@ from tests.corpus.crawl.conftest import FAST, Site
 
 PAGES = 20
 CRAWL_IN_A_TASK = """
-import signal, sys
+import json, signal, sys
 from airflow_provider_autoglm.corpus.crawl import crawl
 from airflow_provider_autoglm.exceptions import CrawlStoppedError
 if "--with-handler" in sys.argv:
     signal.signal(signal.SIGTERM, lambda *_: print("on_kill", flush=True))
 try:
-    settings = {"contact": "crawl@example.org", "allow_networks": ["127.0.0.1"], "autothrottle": False, "delay_s": 0, "timeout_s": 60}
-    crawl([sys.argv[1]], sys.argv[2], settings | {"pages_per_shard": int(sys.argv[3])})
+    settings = json.loads(sys.argv[4]) | {"timeout_s": 60, "pages_per_shard": int(sys.argv[3])}
+    crawl([sys.argv[1]], sys.argv[2], settings)
 except CrawlStoppedError:
     print("stopped", flush=True)
 """
@@ -58,7 +59,16 @@ def start_task(
 ) -> tuple[subprocess.Popen[str], psutil.Process]:
     """A task that crawls, and its child, once all pages but the stuck one have been asked for."""
     task = subprocess.Popen(
-        [sys.executable, "-c", CRAWL_IN_A_TASK, stuck.url, str(destination), str(pages_per_shard), *options],
+        [
+            sys.executable,
+            "-c",
+            CRAWL_IN_A_TASK,
+            stuck.url,
+            str(destination),
+            str(pages_per_shard),
+            json.dumps(FAST),
+            *options,
+        ],
         stdout=subprocess.PIPE,
         text=True,
     )
