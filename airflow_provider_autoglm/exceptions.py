@@ -188,7 +188,10 @@ class NothingCrawledError(AutoGLMError):
         self.sources = sources
         self.reasons = reasons
         listed = ", ".join(f"{reason} {count}" for reason, count in sorted(reasons.items())) or "no URL attempted"
-        super().__init__(f"no page of {', '.join(sources)} was answered ({listed}); check the addresses and robots.txt")
+        advice = "check the addresses and robots.txt"
+        if "private_address" in reasons:
+            advice += "; sites of your own network are listed in crawl.allow_networks"
+        super().__init__(f"no page of {', '.join(sources)} was answered ({listed}); {advice}")
 
 
 class CrawlRunningError(AutoGLMError):

@@ -161,6 +161,7 @@ class StageAttempt:
             seconds = time.monotonic() - self._started
             progress = Progress(self.stage, self._rows_in, self._rows_total, seconds)
             detail = f"{self._rejected} rejected, {self._removed} removed"
+            detail += f", {self._unchanged} unchanged" if self._unchanged else ""
         log.info("%s, %s", progress, detail)
         if self._progress is not None:
             self._progress(progress)

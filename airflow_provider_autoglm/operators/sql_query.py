@@ -73,6 +73,8 @@ def _hook_of(conn_id: str) -> DbApiHook:
         raise InvalidConnectionError(conn_id, "there is no such connection; create one of a database") from None
     except AirflowException as error:
         raise InvalidConnectionError(conn_id, str(error)) from error
+    except AttributeError as error:  # Airflow's own, where no provider knows the type
+        raise InvalidConnectionError(conn_id, f"no installed provider knows type {connection.conn_type}") from error
     if not isinstance(hook, DbApiHook):
         raise InvalidConnectionError(conn_id, f"type {connection.conn_type} is no database that takes SQL")
     return hook

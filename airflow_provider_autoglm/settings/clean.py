@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -160,7 +160,7 @@ class CleanSettings(Settings):
     max_repeated_phrases_unspaced: float = Field(
         default=0.6, ge=0, le=1, description="Share of the runs of 12 characters that do, for scripts without spaces."
     )
-    languages: tuple[str, ...] = Field(
+    languages: tuple[Annotated[str, Field(pattern=r"^[a-z]{2,3}$")], ...] = Field(
         default=(), description="ISO 639-1 codes that are kept, e.g. `en`; empty keeps every language."
     )
     min_lang_score: float = Field(

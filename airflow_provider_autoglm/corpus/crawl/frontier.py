@@ -28,6 +28,7 @@ MAX_DATES_OF_A_SHAPE = 100
 MAX_TWINS_OF_A_PATH = 5
 """Pages of one path that may say the same under different queries before the path's other queries are left out."""
 
+_FIRST_ROUND_OF_PAGES = 1_000
 _ADDED_KEPT = 200_000
 _FAR = 1 << 60
 
@@ -52,7 +53,7 @@ AND (excluded.depth, excluded.source, excluded.redirects) < (depth, source, redi
 _ADD_REQUEST = "INSERT OR IGNORE INTO urls VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)"
 _COUNT = "INSERT INTO counts VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = value + excluded.value"
 _TURNS = """
-SELECT key, site, rank, row_number() OVER (PARTITION BY site ORDER BY rank) AS turn FROM urls
+SELECT key, site, rank, row_number() OVER (PARTITION BY site ORDER BY priority DESC, rank) AS turn FROM urls
 WHERE state = 0 AND round = ? AND kind = 'page'
 """
 _COLUMNS = "key, url, site, kind, depth, source, redirects, round, priority, request, changed_at"
@@ -110,6 +111,8 @@ class Limits:
 
 class Frontier:
     """Hands out addresses in rounds: what a round finds is visited in the next one, when the round is over.
+
+    Sitemaps and feeds come first: the pages they list are in one round with the start pages.
 
     Depth, source and the cut at ``max_pages`` depend on the site alone, not on which answer came first, so that two
     crawls of an unchanged site visit the same pages, killed or not. Within a round the order is by hash of the address:
@@ -281,8 +284,8 @@ class Frontier:
             found.depth,
             found.source,
             found.redirects,
-            0 if is_request else self._round + 1,
-            found.priority if is_request else found.kind != "page",  # lists of pages first
+            self._round_of(found),
+            found.priority,
             self._order if is_request else key,
             found.request,
             found.changed_at,
@@ -290,6 +293,12 @@ class Frontier:
             shape,
             path,
         )
+
+    def _round_of(self, found: Found) -> int:
+        """The next round; lists of pages are read before any page is visited, so that theirs are in the first round."""
+        if found.kind == "request":
+            return 0
+        return self._round + 1 if found.kind != "page" else max(self._round + 1, _FIRST_ROUND_OF_PAGES)
 
     def _has_waiting(self) -> bool:
         if self._halted or self.attempted >= self._limits.max_pages:

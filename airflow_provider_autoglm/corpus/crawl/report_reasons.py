@@ -8,6 +8,7 @@ _HTTP = "http_"
 
 _REASONS = {
     "timeout": "the whole answer did not come within timeout_s",
+    "browser_crashed": "the browser, or the page in it, died at every try (crawl.javascript)",
     "dns": "the host has no address",
     "connection_failed": "no connection, or one that broke",
     "too_large": "a compressed page that unpacks to more than max_page_bytes",
@@ -21,6 +22,7 @@ _REASONS = {
     "offsite_redirect": "it redirects to a site that is no source",
     "redirect_loop": "its redirects lead back to it",
     "too_many_redirects": "a chain of more than 20 redirects",
+    "no_entries": "a sitemap or feed that lists nothing, or is none",
     "gone": "404 or 410 for a page that an earlier crawl had",
     "crawl_error": "an error while the page was taken in, which the task log names",
     "empty_text": "no main text was found",
@@ -49,6 +51,7 @@ _NOT_VISITED = {
     "max_duration_s": "max_duration_s was over",
     "max_total_bytes": "max_total_bytes were downloaded",
     "close_spider": "the spider had enough (CloseSpider)",
+    "offsite": "pages of a sitemap that are on another host",
     "sitemaps": "sitemaps beyond as many as pages are allowed",
     "no_web_address": "requests of the spider for something else than http and https",
     "calendar": "trap: dates without end",

@@ -23,7 +23,7 @@ from airflow_provider_autoglm.corpus.crawl.page import Page
 from airflow_provider_autoglm.corpus.crawl.reader import PageReader
 from airflow_provider_autoglm.corpus.crawl.scheduler import VISIT
 from airflow_provider_autoglm.corpus.crawl.sink import CrawledRow, Placed
-from airflow_provider_autoglm.corpus.crawl.sitemaps import MAX_SITEMAP_BYTES, read_sitemap
+from airflow_provider_autoglm.corpus.crawl.sitemaps import MAX_SITEMAP_BYTES, SitemapEntries, read_sitemap
 from airflow_provider_autoglm.corpus.crawl.traps import trap_in, without_session
 from airflow_provider_autoglm.corpus.crawl.urls import normalise_url, resolve_url, site_of
 from airflow_provider_autoglm.settings import Source
@@ -31,6 +31,8 @@ from airflow_provider_autoglm.settings import Source
 log = logging.getLogger(__name__)
 
 MAX_REDIRECTS = 20
+_OF_A_SOURCE = 1
+"""Priority of start pages, which no cut leaves out, and of lists that are sources or that such a list names."""
 _HTTP_OK = range(200, 300)
 _HTTP_NOT_MODIFIED = 304
 _HTTP_GONE = frozenset({404, 410})
@@ -73,7 +75,7 @@ class SiteSpider(scrapy.Spider):  # type: ignore[misc]
         """
         sitemaps = await self._sitemaps() if self._settings.use_sitemap else {}
         for number, (source, url) in enumerate(zip(self._job.sources, self._starts, strict=True)):
-            self._find([url], number, kind=_kind_of(source))
+            self._find([url], number, kind=_kind_of(source), priority=_OF_A_SOURCE)
             self._find(sitemaps.get(number, ()), number, kind="sitemap")
         self.crawler.engine._slot.nextcall.schedule()
         no_requests: tuple[scrapy.Request, ...] = ()
@@ -160,7 +162,7 @@ class SiteSpider(scrapy.Spider):  # type: ignore[misc]
         if visit.kind == "page":
             self._place(visit, Placed(self._row(visit), "rejected/", reason))
         else:
-            log.warning("%s %s cannot be read (%s)", visit.kind, visit.url, reason)
+            self._miss_list(visit, reason)
 
     async def _take_page(self, visit: Visit, row: CrawledRow, response: Any) -> None:
         page = await self._reader.read(
@@ -241,22 +243,39 @@ class SiteSpider(scrapy.Spider):  # type: ignore[misc]
         location = _header(response, "Location")
         target = resolve_url(response.url, location) if location is not None else None
         if response.status in _HTTP_REDIRECT and target is not None and visit.redirects < MAX_REDIRECTS:
-            self._find([target], visit.source, kind=visit.kind, redirects=visit.redirects + 1)
+            redirects = visit.redirects + 1
+            self._find([target], visit.source, kind=visit.kind, redirects=redirects, priority=visit.priority)
         elif response.status not in _HTTP_OK:
-            log.warning("%s %s cannot be read (http_%d)", visit.kind, visit.url, response.status)
+            self._miss_list(visit, f"http_{response.status}")
         elif visit.kind == "feed":
-            self._find(read_feed(response.url, response.body), visit.source)
+            entries = read_feed(response.url, response.body)
+            self._find(entries, visit.source)
+            if not entries:
+                self._miss_list(visit, "no_entries")
         else:
-            entries = read_sitemap(response.url, response.body)
-            self._find_more_sitemaps(entries.sitemaps, visit)
-            for url, changed_at in entries.pages:
-                self._find([url], visit.source, changed_at=changed_at)
+            self._take_sitemap(visit, read_sitemap(response.url, response.body))
+
+    def _take_sitemap(self, visit: Visit, entries: SitemapEntries) -> None:
+        self._find_more_sitemaps(entries.sitemaps, visit)
+        for url, changed_at in entries.pages:
+            self._find([url], visit.source, changed_at=changed_at)
+        elsewhere = sum(not self._may_visit(site_of(url), visit.source) for url, _ in entries.pages)
+        if elsewhere:
+            self._ledger.count("left/offsite", elsewhere)
+        if not entries.pages and not entries.sitemaps:
+            self._miss_list(visit, "no_entries")
+
+    def _miss_list(self, visit: Visit, reason: str) -> None:
+        """Say that a list of pages lists none; where it is a source itself, and not one of robots.txt, it is a row."""
+        log.warning("%s %s cannot be read (%s)", visit.kind, visit.url, reason)
+        if visit.priority == _OF_A_SOURCE:
+            self._place(visit, Placed(self._row(visit), "rejected/", reason))
 
     def _find_more_sitemaps(self, urls: Sequence[str], visit: Visit) -> None:
         """An index may name others without end: at most as many sitemaps are read as pages."""
         room = max(0, self._settings.max_pages - self._sitemaps_found)
         self._sitemaps_found += len(urls)
-        self._find(urls[:room], visit.source, kind="sitemap")
+        self._find(urls[:room], visit.source, kind="sitemap", priority=visit.priority)
         if len(urls) > room:
             self._ledger.count("left/sitemaps", len(urls) - room)
 
@@ -275,6 +294,7 @@ class SiteSpider(scrapy.Spider):  # type: ignore[misc]
         kind: Kind = "page",
         depth: int = 0,
         redirects: int = 0,
+        priority: int = 0,
         changed_at: datetime | None = None,
     ) -> None:
         self._ledger.find(
@@ -285,6 +305,7 @@ class SiteSpider(scrapy.Spider):  # type: ignore[misc]
                 depth=depth,
                 source=source if site == site_of(self._starts[source]) else self._source_of_site.get(site, source),
                 redirects=redirects,
+                priority=priority,
                 changed_at=None if changed_at is None else changed_at.timestamp(),
             )
             for url, site in self._visitable(urls, source)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -19,6 +20,7 @@ from airflow_provider_autoglm.corpus.parts import is_part
 from airflow_provider_autoglm.corpus.result import ProgressCallback, StageResult
 from airflow_provider_autoglm.corpus.stage import Provenance, StageAttempt
 from airflow_provider_autoglm.corpus.storage import Storage
+from airflow_provider_autoglm.exceptions import NothingCrawledError, TooManyRejectedError
 from airflow_provider_autoglm.settings import CrawlSettings, Source
 
 
@@ -86,20 +88,34 @@ def crawl(
         progress=progress,
         provenance=provenance,
     )
+    if known is not None:
+        # What was known is no place that documents come from.
+        attempt.origins = tuple(item for item in attempt.origins if item != known.as_input())
     if attempt.committed is not None:
         return attempt.reused_result()
-    metrics: dict[str, float] = {}
-    if sites or spider is not None:
-        metrics = visit_sites(attempt, sites, settings, spider=spider, known=known)
-    for found in files:
-        admit_files(attempt, found, settings)
-    for table_source in tables:
-        admit_table_source(attempt, table_source)
-    if not is_part(attempt.uri):
-        attempt.check_rejected(settings.max_rejected_fraction)
+    with _forgotten_where_it_was_all_in_vain(attempt):
+        metrics: dict[str, float] = {}
+        if sites or spider is not None:
+            metrics = visit_sites(attempt, sites, settings, spider=spider, known=known)
+        for found in files:
+            admit_files(attempt, found, settings)
+        for table_source in tables:
+            admit_table_source(attempt, table_source)
+        if not is_part(attempt.uri):
+            attempt.check_rejected(settings.max_rejected_fraction)
     result = attempt.commit(metrics=metrics)
     forget_frontier(attempt.storage, attempt.uri, work_name(attempt))
     return result
+
+
+@contextmanager
+def _forgotten_where_it_was_all_in_vain(attempt: StageAttempt) -> Iterator[None]:
+    """Let a retry ask again for what got no answer: the site may be back by then."""
+    try:
+        yield
+    except (NothingCrawledError, TooManyRejectedError):
+        forget_frontier(attempt.storage, attempt.uri, work_name(attempt))
+        raise
 
 
 def _known(

@@ -342,3 +342,23 @@ def test_requests_of_an_own_spider_are_handed_out_as_soon_as_they_are_found(file
 
     assert frontier.is_over
     assert frontier.attempted == frontier.found == 3
+
+
+def test_pages_of_sitemaps_are_in_one_round_with_the_start_pages_and_a_cut_leaves_those_in(file: Path) -> None:
+    frontier = Frontier(file, limits(max_pages=5))
+    frontier.add([page("", priority=1), page("index.xml", kind="sitemap")])
+    index = frontier.next()
+    assert index is not None
+    frontier.add([page("part.xml", kind="sitemap")])
+    frontier.settle(index.key)
+    part = frontier.next()
+    assert part is not None
+    frontier.add(page(str(number)) for number in range(20))
+    frontier.settle(part.key)
+
+    visits = visit_all(frontier)
+
+    assert [visit.kind for visit in (index, part)] == ["sitemap", "sitemap"]
+    assert len(visits) == 5
+    assert "" in paths(visits)
+    assert len({visit.round for visit in visits}) == 1

@@ -24,6 +24,7 @@ from airflow_provider_autoglm.corpus.crawl import crawl, process
 from airflow_provider_autoglm.corpus.crawl.addresses import AddressGuard
 from airflow_provider_autoglm.corpus.crawl.job import OwnSpider
 from airflow_provider_autoglm.corpus.crawl.resolver import GuardedResolver
+from airflow_provider_autoglm.corpus.result import Progress
 from airflow_provider_autoglm.corpus.store import Corpus
 from airflow_provider_autoglm.exceptions import NothingCrawledError, TooManyRejectedError
 from tests.conftest import REPOSITORY
@@ -141,7 +142,7 @@ def test_an_address_that_is_not_listed_is_never_connected_to_whoever_names_it(
         assert found.pop(f"{site.url}/go/{number}") == "redirected"
     for number in range(len(targets), len(targets + schemes)):
         assert found.pop(f"{site.url}/go/{number}") == "offsite_redirect"
-    assert len(found) == 2 * len(hosts)
+    assert len(found) == 2 * len(hosts) + len(["source.xml", "feed.xml"])
     assert set(found.values()) == {"private_address"}
     assert moved_robots.served == ["/robots.txt"]
 
@@ -288,15 +289,27 @@ def test_credentials_in_addresses_are_neither_stored_nor_logged_nor_sent(
     site.pages["/robots.txt"] = Reply(f"Sitemap: {secret}/secret.xml\nSitemap: {site.url}/map.xml\n".encode())
     caplog.set_level(logging.DEBUG)
 
-    with pytest.raises(TooManyRejectedError) as raised:
-        crawl([site.url, {"feed": f"{site.url}/feed"}], str(tmp_path / "out"), GUARDED | {"max_rejected_fraction": 0})
+    frontiers: list[bytes] = []
 
-    assert raised.value.reasons == {"offsite_redirect": 1, "http_404": 1}
+    def look(progress: Progress) -> None:
+        frontiers.extend(file.read_bytes() for file in tmp_path.rglob("*.sqlite"))
+
+    settings = GUARDED | {"max_rejected_fraction": 0}
+    with pytest.raises(TooManyRejectedError) as raised:
+        crawl([site.url, {"feed": f"{site.url}/feed"}], str(tmp_path / "out"), settings, progress=look)
+
+    assert raised.value.reasons == {"offsite_redirect": 1, "http_404": 1, "no_entries": 1}
     rows = [row for shard in tmp_path.rglob("*.parquet") for row in pq.read_table(shard).to_pylist()]
-    assert {row["url"].removeprefix(site.url) for row in rows} == {"/", "/go", "/canonical", "/based", "/below"}
-    (frontier,) = tmp_path.rglob("*.sqlite")
-    assert b"/canonical" in frontier.read_bytes()
-    for told in (str(rows), frontier.read_bytes().decode("latin-1"), caplog.text, str(raised.value)):
+    assert {row["url"].removeprefix(site.url) for row in rows} == {
+        "/",
+        "/go",
+        "/canonical",
+        "/based",
+        "/below",
+        "/feed",
+    }
+    assert b"/canonical" in frontiers[-1]
+    for told in (str(rows), frontiers[-1].decode("latin-1"), caplog.text, str(raised.value)):
         assert SECRET not in told
     assert not any("Authorization" in seen.headers for seen in site.seen)
 

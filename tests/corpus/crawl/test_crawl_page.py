@@ -137,3 +137,16 @@ def test_a_page_that_breaks_a_parser_has_that_as_its_reason() -> None:
             raise RuntimeError
 
     assert read_page(URL, "text/html", Unreadable(b"x")).reason == "parse_error"
+
+
+def test_a_page_with_many_drawn_shapes_is_not_too_deep() -> None:
+    drawing = '<svg viewBox="0 0 9 9">' + '<path d="M1 1"/>' * 6_000 + "</svg>"
+    page = read_page(URL, "text/html", f"<main><p>A chart of many shapes.</p>{drawing}</main>".encode())
+
+    assert page.reason is None
+    assert page.text is not None
+    assert "A chart of many shapes." in page.text
+
+
+def test_shapes_outside_a_drawing_are_nested_and_too_deep() -> None:
+    assert read_page(URL, "text/html", ("<svg></svg><main>" + "<path/>" * 6_000 + "text").encode()).reason == "too_deep"

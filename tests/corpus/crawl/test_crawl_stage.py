@@ -304,6 +304,29 @@ def test_shards_end_at_the_number_of_pages_set(site: Site, tmp_path: Path) -> No
     assert reported == [4, 8, 10, 10]
 
 
+def test_a_crawl_that_failed_asks_again_when_it_is_retried(site: Site, tmp_path: Path, fast: CrawlSettings) -> None:
+    site.add("/", *(f"/{number}" for number in range(6)))
+    for number in range(6):
+        site.pages[f"/{number}"] = Reply(b"busy", 500)
+    strict = fast.model_copy(update={"max_rejected_fraction": 0.5})
+    with pytest.raises(TooManyRejectedError):
+        crawl([site.url], str(tmp_path / "out"), strict)
+    for number in range(6):
+        site.add(f"/{number}")
+
+    assert crawl([site.url], str(tmp_path / "out"), strict).rows_out == 7
+
+    pages = dict(site.pages)
+    site.pages.clear()
+    site.held.update({"/robots.txt", "/"})
+    with pytest.raises(NothingCrawledError):
+        crawl([site.url], str(tmp_path / "other"), fast)
+    site.held.clear()
+    site.release.set()
+    site.pages.update(pages)
+    assert crawl([site.url], str(tmp_path / "other"), fast).rows_out == 7
+
+
 def test_a_site_that_is_down_is_a_named_error(tmp_path: Path, fast: CrawlSettings) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from airflow_provider_autoglm.corpus.crawl.records.values import parse_number, parse_time
 from airflow_provider_autoglm.corpus.documents import Admitted, admit_documents, separate
-from airflow_provider_autoglm.corpus.schema import DOCUMENT_SCHEMA, LABEL_COLUMNS, set_column
+from airflow_provider_autoglm.corpus.schema import DOCUMENT_SCHEMA, LABEL_COLUMNS, require_columns, set_column
 
 INVALID_RECORD = "invalid_record"
 INVALID_VALUE = "invalid_value"
@@ -47,6 +47,7 @@ def admit_batch(batch: Batch, *, uri: str, source: str) -> Admitted:
     :raises MissingColumnsError: if there is no column ``text``.
     :raises UnusableColumnError: if a document or label column holds values of another kind.
     """
+    require_columns(uri, batch.table, ["text"])
     batch = _parse_columns(batch)
     table = batch.table.append_column(_REASON, batch.reason).append_column(_PROBLEM, batch.problem)
     admitted = admit_documents(table, uri=uri, source=source)

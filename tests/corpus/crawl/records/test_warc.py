@@ -87,6 +87,7 @@ def test_what_is_no_page_is_told_in_the_log(
         (in_chunks(gzip.compress(PAGE)), ["Transfer-Encoding: chunked", "Content-Encoding: gzip"]),
         (PAGE, ["Transfer-Encoding: chunked", "Content-Encoding: gzip"]),
     ],
+    ids=["gzip", "brotli", "chunks", "chunks of gzip", "neither"],  # gzip writes the time, and workers compare ids
 )
 def test_bodies_are_unpacked_where_they_are_packed(
     tmp_path: Path, crawl_files: Crawl, body: bytes, headers: list[str]
