@@ -18,11 +18,11 @@ from tests.conftest import REPOSITORY, Site
 from tests.dags.running import states_after
 from tests.s3_server import SECRET, S3Server
 
-DAG_ID = "autoglm_dataset_default"
+DAG_ID = "autoglm_dataset_bucket"
 
 
 class BucketPipeline:
-    """The pipeline ``default`` in a bucket, without MLflow."""
+    """The pipeline ``bucket`` in a bucket, without MLflow."""
 
     def __init__(self, environment: pytest.MonkeyPatch, server: S3Server, site: Site) -> None:
         self.environment = environment
@@ -33,12 +33,14 @@ class BucketPipeline:
         self.variable["publish"]["min_class_rows"] = 0
         self.variable["label"] = {"max_tokens": 64}
         self.variable["tracking"] = {"conn_id": "no_mlflow"}
+        # Of its own: an event of a version is sent once, and other tests share this Airflow.
+        environment.setenv("AIRFLOW__AUTOGLM__PIPELINES", "bucket")
         environment.setenv("AIRFLOW_CONN_CORPORA", json.dumps(server.connection))
 
     def run(self, **changes: Any) -> dict[str, str]:
         """Run the DAG to its end; the state of each task."""
         value = {**self.variable, "root": self.root, "storage_conn_id": "corpora", **changes}
-        self.environment.setenv("AIRFLOW_VAR_AUTOGLM_DEFAULT", json.dumps(value))
+        self.environment.setenv("AIRFLOW_VAR_AUTOGLM_BUCKET", json.dumps(value))
         names = runpy.run_path(str(REPOSITORY / "dags" / "dataset.py"))
         return states_after(names[DAG_ID])
 
@@ -61,8 +63,8 @@ def test_the_documents_of_the_site_become_version_one(
 ) -> None:
     assert set(first_run.values()) == {"success"}
     storage = pipeline.server.storage()
-    (run,) = storage.list(f"{pipeline.root}/default/runs")
-    arrived = set(Corpus.open(f"{pipeline.root}/default/datasets/v1", storage=storage).to_table()["url"].to_pylist())
+    (run,) = storage.list(f"{pipeline.root}/bucket/runs")
+    arrived = set(Corpus.open(f"{pipeline.root}/bucket/datasets/v1", storage=storage).to_table()["url"].to_pylist())
     for stage, kind in (("clean", "rejected"), ("dedupe", "removed")):
         arrived |= set(Corpus.open(f"{run}/{stage}", storage=storage).to_table(kind=kind)["url"].to_pylist())
     assert set(small_site.truth) <= arrived
@@ -77,7 +79,7 @@ def test_no_secret_gets_into_what_the_run_leaves(first_run: dict[str, str], pipe
 
 @pytest.mark.usefixtures("measured_children")
 def test_the_garbage_collector_works_in_a_bucket(first_run: dict[str, str], pipeline: BucketPipeline) -> None:
-    command = [sys.executable, "-m", "airflow", "autoglm", "gc", "default", "--root", pipeline.root]
+    command = [sys.executable, "-m", "airflow", "autoglm", "gc", "bucket", "--root", pipeline.root]
     done = subprocess.run(
         [*command, "--storage-conn-id", "corpora"], check=False, capture_output=True, text=True, cwd=REPOSITORY
     )
