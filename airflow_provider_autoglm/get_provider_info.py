@@ -12,6 +12,7 @@ _OPERATOR_MODULES = [
     "traffic",
     "clean",
     "dedupe",
+    "dedupe_search",
     "label",
     "publish",
     "train",
