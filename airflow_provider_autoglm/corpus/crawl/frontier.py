@@ -227,10 +227,10 @@ class Frontier:
         )
         self._release(key)
 
-    def put_back(self, key: int, request: bytes | None = None) -> None:
+    def put_back(self, key: int) -> None:
         """An address is to be asked for again."""
         visit = self._release(key)
-        self._db.execute("UPDATE urls SET state = 0, request = coalesce(?, request) WHERE key = ?", (request, key))
+        self._db.execute("UPDATE urls SET state = 0 WHERE key = ?", (key,))
         self._attempted[visit.site] -= visit.kind in PAGES
         self._await_turn(visit.site)
 

@@ -16,11 +16,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from airflow_provider_autoglm.corpus.manifest import Counters, Input, Shard, digest_of, find_manifest
+from airflow_provider_autoglm.corpus.manifest import Counters, Input, Shard, digest_of, find_manifest, rows_digest
 from airflow_provider_autoglm.corpus.run_parts import RunPart, RunParts, key_of, list_parts
 from airflow_provider_autoglm.corpus.stage import StageAttempt
 from airflow_provider_autoglm.corpus.storage import Storage, as_uri
-from airflow_provider_autoglm.corpus.store import Corpus, work_digest
+from airflow_provider_autoglm.corpus.store import Corpus
 
 STAGE = "crawl_known"
 KNOWN_SCHEMA = pa.schema(
@@ -91,7 +91,8 @@ class KnownParts:
 
     def leave(self, attempt: StageAttempt, shards: Sequence[Shard]) -> None:
         """Commit what the crawl of ``attempt`` saw; before its corpus, so that a retry misses neither."""
-        work = Input(uri=attempt.uri, digest=work_digest(attempt.inputs, attempt.settings_digest))
+        # By what was seen, not by what was asked for: a crawl that is done anew must not leave what the failed one saw.
+        work = Input(uri=attempt.uri, digest=rows_digest(shards))
         part = StageAttempt(STAGE, [work], self.own_uri, {"reading": self.reading}, storage=attempt.storage)
         if part.committed is None:
             rows = sum(shard.rows for shard in shards)

@@ -118,11 +118,11 @@ class Ledger:
         with self._recording():
             self._frontier.count({name: amount})
 
-    def put_back(self, key: int, request: bytes | None = None) -> None:
+    def put_back(self, key: int) -> None:
         """The visit is to be made again; what it brought is forgotten."""
         del self._held[key]
         with self._recording():
-            self._frontier.put_back(key, request)
+            self._frontier.put_back(key)
 
     def settle(self, key: int) -> None:
         """The visit is over."""

@@ -20,7 +20,7 @@ from airflow_provider_autoglm.corpus.run_parts import list_parts
 from airflow_provider_autoglm.corpus.stage import Provenance
 from airflow_provider_autoglm.corpus.storage import Storage
 from airflow_provider_autoglm.corpus.store import Corpus, Kind
-from airflow_provider_autoglm.exceptions import CrawlProcessError, SettingsError, StorageError
+from airflow_provider_autoglm.exceptions import CrawlProcessError, SettingsError, StorageError, TooManyRejectedError
 from airflow_provider_autoglm.settings import CrawlSettings
 from tests.conftest import REPOSITORY
 from tests.corpus.crawl.conftest import FAST, Reply, Site
@@ -394,3 +394,20 @@ def test_a_page_that_only_canonical_addresses_lead_to_is_found_again(site: Site,
     assert paths_of(first, "removed") == {"/copy"}
     assert (second.unchanged, second.rows_out) == (3, 0)
     assert second.metrics["unlinked"] == 0
+
+
+def test_what_a_failed_crawl_saw_is_not_known_when_the_crawl_is_done_anew(site: Site, runs: Runs) -> None:
+    paths = ("/a", "/b", "/c", "/d")
+    site.add("/", *paths)
+    for path in paths:
+        site.pages[path] = Reply(b"busy", 500)
+    site.add("/a")
+    with pytest.raises(TooManyRejectedError):
+        runs.crawl("first", max_rejected_fraction=0.5)
+    for path in paths:
+        site.add(path)
+    site.pages["/a"] = Reply(b"busy", 500)
+    assert paths_of(runs.crawl("first", max_rejected_fraction=0.5)) == {"/", "/b", "/c", "/d"}
+    site.add("/a")
+
+    assert paths_of(runs.crawl("second")) == {"/a"}
