@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 
 from airflow_provider_autoglm.settings.base import Settings, refuse_userinfo
 
+CONTACT_REQUIRED = "crawl.contact: required to visit web sites; an e-mail or web address where their owners reach you"
 _MEBIBYTE = 1024 * 1024
 
 

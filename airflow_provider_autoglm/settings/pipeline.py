@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from airflow_provider_autoglm.settings.base import Settings, refuse_userinfo
 from airflow_provider_autoglm.settings.clean import CleanSettings
-from airflow_provider_autoglm.settings.crawl import CrawlSettings
+from airflow_provider_autoglm.settings.crawl import CONTACT_REQUIRED, CrawlSettings
 from airflow_provider_autoglm.settings.dedupe import DedupeSettings
 from airflow_provider_autoglm.settings.drift import DriftSettings
 from airflow_provider_autoglm.settings.evaluate import EvaluateSettings
@@ -69,9 +69,7 @@ class PipelineSettings(Settings):
     @model_validator(mode="after")
     def _owners_of_sites_reach_somebody(self) -> Self:
         if not self.crawl.contact and any(source.is_web for source in self.sources):
-            raise ValueError(
-                "crawl.contact: required to visit web sites; an e-mail or web address where their owners reach you"
-            )
+            raise ValueError(CONTACT_REQUIRED)
         return self
 
     def effective(self, *, root: str) -> PipelineSettings:

@@ -28,6 +28,7 @@ from airflow_provider_autoglm.exceptions import (
     SettingsError,
 )
 from airflow_provider_autoglm.settings import CrawlSettings, Source
+from airflow_provider_autoglm.settings.crawl import CONTACT_REQUIRED
 
 log = logging.getLogger(__name__)
 
@@ -97,9 +98,7 @@ def work_name(attempt: StageAttempt) -> str:
 
 def _check_needs(settings: CrawlSettings) -> None:
     if not settings.contact:
-        raise SettingsError(
-            ["crawl.contact: required to visit web sites; an e-mail or web address where their owners reach you"]
-        )
+        raise SettingsError([CONTACT_REQUIRED])
     for module in _CHILD_NEEDS:
         if find_spec(module) is None:
             raise MissingExtraError(module, "crawl")
