@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -71,6 +71,27 @@ class Counters(_Record):
         return Counters(**{name: mine[name] + theirs[name] for name in mine})
 
 
+class ReviewRecord(_Record):
+    """What people found when they checked the labels of a corpus.
+
+    ``accuracy`` with its interval ``low`` to ``high`` at ``confidence`` is the estimated share of right labels among
+    the ``population`` of automatically labelled rows; null if too few answered. ``outcome``: ``passed``, or
+    ``unreviewed`` where nobody answered and the settings let that pass.
+    """
+
+    outcome: Literal["passed", "failed", "unreviewed"]
+    accuracy: float | None = None
+    low: float | None = None
+    high: float | None = None
+    confidence: float
+    target: float
+    population: int
+    asked: int
+    answered: int
+    corrected: int
+    rounds: int
+
+
 class Manifest(_Record):
     """What a committed corpus is made of and how it came to be. Times are UTC, ISO 8601; sizes are bytes.
 
@@ -96,6 +117,7 @@ class Manifest(_Record):
     metrics: dict[str, float] = {}
     mlflow_run_id: str | None = None
     dataset: dict[str, Any] | None = None
+    review: ReviewRecord | None = None
 
     def matches(self, inputs: Iterable[Input], settings_digest: str) -> bool:
         """Whether this corpus was made from these inputs with these settings."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -44,6 +44,7 @@ def run_map_stage(
     *,
     max_rejected_fraction: float,
     columns: Sequence[str] = ("doc_id", "text"),
+    metrics: Callable[[], Mapping[str, float]] = dict,
     storage: Storage | None = None,
     progress: ProgressCallback | None = None,
     provenance: Provenance | None = None,
@@ -51,7 +52,8 @@ def run_map_stage(
     """Send every row group of ``source`` through a transform and commit what comes out.
 
     ``prepare`` makes the transform, and is called only if there is work: nothing is loaded for a committed corpus. A
-    shard finished by an attempt that was killed is taken over, so a retry goes on where that one stopped.
+    shard finished by an attempt that was killed is taken over, so a retry goes on where that one stopped. ``metrics``
+    is asked at the commit for what else the manifest should tell.
 
     :raises MissingColumnsError: if a corpus lacks one of ``columns``.
     :raises TooManyRejectedError: if more rows are rejected than allowed; of a part, the join says so.
@@ -86,7 +88,7 @@ def run_map_stage(
         attempt.report()
     if not is_part(attempt.uri):
         attempt.check_rejected(max_rejected_fraction)
-    return attempt.commit()
+    return attempt.commit(metrics=metrics())
 
 
 def _all_shards(sources: Sequence[Corpus]) -> list[tuple[Corpus, StoredShard]]:

@@ -14,6 +14,8 @@ from airflow_provider_autoglm.exceptions import SettingsError
 
 _COUNTED = ("rejected/", "removed/", "changed/", "masked/", "not_visited/", "bytes", "unlinked")
 """Metrics that add up over the parts."""
+_SHARED = ("calibration/", "int8/")
+"""Metrics that the parts have found out together, the same in each."""
 
 MAX_PARTS = 64
 PART_FOLDER = "/part="
@@ -82,7 +84,11 @@ def join_corpora(
     attempt.check_rejected(float(settings.get("max_rejected_fraction", 1.0)))
     seconds = sum(corpus.manifest.metrics.get("duration_s", 0.0) for corpus in corpora)
     rows = sum(corpus.manifest.counters.rows_in for corpus in corpora)
-    return attempt.commit(metrics={"duration_s": seconds, "rows_per_s": rows / seconds if seconds else 0.0})
+    shared = {
+        name: value for corpus in corpora for name, value in corpus.manifest.metrics.items() if name.startswith(_SHARED)
+    }
+    rate = rows / seconds if seconds else 0.0
+    return attempt.commit(metrics={**shared, "duration_s": seconds, "rows_per_s": rate})
 
 
 def _shares(shards: Sequence[int], max_parts: int) -> list[int]:

@@ -57,6 +57,11 @@ LABEL_COLUMNS = pa.schema(
 LABELLED_BY_PEOPLE = ("human", "feedback")
 """Values of ``label_source`` that no automatic stage overwrites."""
 
+REVIEWED_SAMPLE = "review/sample"
+REVIEWED_SUSPICIOUS = "review/suspicious"
+"""Values of ``labeler`` of rows that people have labelled in a spot check: in its random sample, or because their label
+looked wrong. Only the first tell how good labels are."""
+
 TRAFFIC_SOURCE = "traffic"
 """``source`` of what the gateway was asked: one text is one document however often it came. These are texts of persons,
 erased on request, so they are not copied elsewhere."""

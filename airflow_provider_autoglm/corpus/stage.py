@@ -20,6 +20,7 @@ from airflow_provider_autoglm.corpus.manifest import (
     Input,
     Manifest,
     Part,
+    ReviewRecord,
     Shard,
     digest_of,
     find_manifest,
@@ -193,7 +194,11 @@ class StageAttempt:
             raise TooManyRejectedError(self.stage, self._rejected, self._rows_in, allowed, reasons)
 
     def commit(
-        self, *, metrics: Mapping[str, float] | None = None, dataset: Mapping[str, Any] | None = None
+        self,
+        *,
+        metrics: Mapping[str, float] | None = None,
+        dataset: Mapping[str, Any] | None = None,
+        review: ReviewRecord | None = None,
     ) -> StageResult:
         """Write the manifest, unless another attempt has done so with the same inputs and settings.
 
@@ -202,7 +207,7 @@ class StageAttempt:
         :raises FileExistsError: if ``dataset`` is given and the version is taken.
         """
         self.finish_shards()
-        manifest = self._manifest(metrics or {}, dataset)
+        manifest = self._manifest(metrics or {}, dataset, review)
         if dataset is not None and self.generation > 1:
             raise FileExistsError(manifest_uri(self.uri, 1))
         data = json.dumps(manifest.model_dump(mode="json"), indent=1).encode()
@@ -246,7 +251,9 @@ class StageAttempt:
                 return None
         return newest
 
-    def _manifest(self, metrics: Mapping[str, float], dataset: Mapping[str, Any] | None) -> Manifest:
+    def _manifest(
+        self, metrics: Mapping[str, float], dataset: Mapping[str, Any] | None, review: ReviewRecord | None
+    ) -> Manifest:
         seconds = time.monotonic() - self._started
         rows = sum(shard.rows for shard in self._adopted[""]) + sum(part.rows for part in self._parts)
         return Manifest(
@@ -279,6 +286,7 @@ class StageAttempt:
             },
             mlflow_run_id=self._provenance.mlflow_run_id,
             dataset=None if dataset is None else dict(dataset),
+            review=review,
         )
 
     def _put_aside(self, where: str, table: pa.Table) -> None:

@@ -32,20 +32,21 @@ class EmbeddingLabeler:
     temperature: float
 
     @classmethod
-    def load(cls, settings: LabelSettings) -> Self:
+    def load(cls, settings: LabelSettings, *, language: str | None = None) -> Self:
         """Load the model and describe each label by the mean of its phrases, or by its name if it has none.
 
         :raises MissingExtraError: if torch is not installed.
         :raises ModelNotFoundError: if the model cannot be loaded.
         :raises UnusableModelError: if it gives numbers that are not finite for the labels.
         """
-        model = models.load(settings.model)
+        name = settings.model_for(language)
+        model = models.load(name)
         encoder = SentenceEncoder(model, max_tokens=settings.max_tokens, batch_tokens=settings.batch_tokens)
         prototypes = np.stack([_described(label, encoder) for label in settings.labels])
         if not np.isfinite(prototypes).all():
-            raise UnusableModelError(settings.model, "its vectors of the labels are not finite numbers")
+            raise UnusableModelError(name, "its vectors of the labels are not finite numbers")
         return cls(
-            name=name_of(settings),
+            name=name_of(settings, name),
             names=tuple(label.name for label in settings.labels),
             encoder=encoder,
             prototypes=prototypes,
@@ -68,9 +69,9 @@ class EmbeddingLabeler:
         return replace(self, prototypes=prototypes)
 
 
-def name_of(settings: LabelSettings) -> str:
-    """Kind, model and the first digits of the settings' digest, as the manifest shows it."""
-    model = settings.model.rstrip("/").rsplit("/", 1)[-1]
+def name_of(settings: LabelSettings, model: str) -> str:
+    """Kind, model and the first digits of the settings' digest, as the column ``labeler`` shows it."""
+    model = model.rstrip("/").rsplit("/", 1)[-1]
     return f"{settings.kind}/{model}@{digest_of(settings.model_dump(mode='json'))[:_HEX_DIGITS_IN_NAME]}"
 
 

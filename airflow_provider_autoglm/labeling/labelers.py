@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from airflow_provider_autoglm.exceptions import SettingsError
-from airflow_provider_autoglm.labeling.embedding import EmbeddingLabeler
 from airflow_provider_autoglm.labeling.labels import Labeler, Labels
+from airflow_provider_autoglm.labeling.resources import Resources
 from airflow_provider_autoglm.settings.label import LabelSettings
 
 __all__ = ["Labeler", "Labels", "build", "check_labels"]
@@ -12,16 +12,35 @@ __all__ = ["Labeler", "Labels", "build", "check_labels"]
 _FEWEST_LABELS = 2
 
 
-def build(settings: LabelSettings) -> Labeler:
-    """Load the labeler of ``settings``, as the labels are described: before any refinement on texts.
+def build(settings: LabelSettings, *, language: str | None = None, resources: Resources | None = None) -> Labeler:
+    """Load the labeler of ``settings`` for texts of ``language``: before any refinement or calibration on texts.
 
-    :raises SettingsError: if there are fewer than two labels or one is named twice.
+    :raises SettingsError: if there are fewer than two labels, one is named twice, or a kind lacks what it needs.
     :raises MissingExtraError: if torch is not installed.
     :raises ModelNotFoundError: if the model cannot be loaded.
-    :raises UnusableModelError: if the model cannot describe the labels.
+    :raises UnusableModelError: if the model cannot tell the labels.
     """
     check_labels(settings)
-    return EmbeddingLabeler.load(settings)
+    resources = resources or Resources()
+    if settings.kind == "nli":
+        from airflow_provider_autoglm.labeling.nli import NliLabeler
+
+        return NliLabeler.load(settings, language=language)
+    if settings.kind == "classifier":
+        from airflow_provider_autoglm.labeling.classifier import ClassifierLabeler
+
+        return ClassifierLabeler.load(settings, language=language, resources=resources)
+    if settings.kind == "few_shot":
+        from airflow_provider_autoglm.labeling.few_shot import FewShotLabeler
+
+        return FewShotLabeler.load(settings, language=language, resources=resources)
+    if settings.kind == "llm":
+        from airflow_provider_autoglm.labeling.llm.labeler import LlmLabeler
+
+        return LlmLabeler.load(settings, language=language, resources=resources)
+    from airflow_provider_autoglm.labeling.embedding import EmbeddingLabeler
+
+    return EmbeddingLabeler.load(settings, language=language)
 
 
 def check_labels(settings: LabelSettings) -> None:

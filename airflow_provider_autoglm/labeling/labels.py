@@ -14,10 +14,16 @@ Vectors = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Labels:
-    """Probabilities of the classes ``names`` (columns) for each text (rows); a row the model broke on is not finite."""
+    """Probabilities of the classes ``names`` (columns) for each text (rows); a row the model broke on is not finite.
+
+    ``abstained`` marks texts that belong to none of the classes, ``uncertainty`` (0 to 1) is the labeler's own measure;
+    both have one entry a text, or are None where the labeler does not tell.
+    """
 
     names: tuple[str, ...]
     probabilities: Vectors
+    abstained: NDArray[np.bool_] | None = None
+    uncertainty: Vectors | None = None
 
 
 class Labeler(Protocol):

@@ -8,9 +8,11 @@ from airflow_provider_autoglm.settings.drift import DriftSettings
 from airflow_provider_autoglm.settings.evaluate import EvaluateSettings
 from airflow_provider_autoglm.settings.feedback import FeedbackSettings
 from airflow_provider_autoglm.settings.label import LabelDefinition, LabelSettings
+from airflow_provider_autoglm.settings.llm import LlmSettings
 from airflow_provider_autoglm.settings.pipeline import PipelineSettings
 from airflow_provider_autoglm.settings.publish import PublishSettings
 from airflow_provider_autoglm.settings.retrain import RetrainSettings
+from airflow_provider_autoglm.settings.review import ReviewSettings
 from airflow_provider_autoglm.settings.rollout import RolloutSettings, RolloutStep
 from airflow_provider_autoglm.settings.run import RunReference
 from airflow_provider_autoglm.settings.serving import ServingSettings
@@ -29,11 +31,13 @@ __all__ = [
     "FeedbackSettings",
     "LabelDefinition",
     "LabelSettings",
+    "LlmSettings",
     "PipelineSettings",
     "PublishSettings",
     "RejectRule",
     "ReplaceRule",
     "RetrainSettings",
+    "ReviewSettings",
     "RolloutSettings",
     "RolloutStep",
     "RunReference",

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from airflow_provider_autoglm.settings.base import Settings
+from airflow_provider_autoglm.settings.llm import LlmSettings
+
+ANY_LANGUAGE = "*"
+"""The key of ``models`` that stands for every language without a key of its own."""
+
+_OWN_MODELS = {
+    "embedding": "sentence-transformers/all-MiniLM-L6-v2",
+    "few_shot": "sentence-transformers/all-MiniLM-L6-v2",
+    "nli": "MoritzLaurer/bge-m3-zeroshot-v2.0",
+}
 
 
 class LabelDefinition(Settings):
@@ -16,41 +26,119 @@ class LabelDefinition(Settings):
     phrases: tuple[str, ...] = Field(
         default=(), description="A few phrases that describe its texts; none means the name alone describes it."
     )
+    examples: tuple[str, ...] = Field(default=(), description="Texts of the class, for `label.kind` `few_shot`.")
 
 
 class LabelSettings(Settings):
     """How texts are labelled."""
 
-    kind: Literal["embedding"] = Field(
-        default="embedding", description="`embedding`: nearest description in the space of a sentence encoder."
+    kind: Literal["embedding", "nli", "classifier", "few_shot", "llm"] = Field(
+        default="embedding",
+        description="`embedding`: nearest description in the space of a sentence encoder; `nli`: a zero-shot "
+        "classifier, one pass a label; `classifier`: a trained classifier of the same labels; `few_shot`: a logistic "
+        "head on an encoder, from a few examples a label; `llm`: an OpenAI-compatible endpoint.",
     )
-    model: str = Field(
-        default="sentence-transformers/all-MiniLM-L6-v2",
+    model: str | None = Field(
+        default=None,
         min_length=1,
-        description="Hugging Face model name or local path; the default is read from the `demo` extra if installed.",
+        description="Hugging Face model name or local path, for a classifier also `models:/name@alias`, for an LLM its "
+        "name at the endpoint. Null takes `sentence-transformers/all-MiniLM-L6-v2` for `embedding` and `few_shot` "
+        "(read from the `demo` extra if installed), `MoritzLaurer/bge-m3-zeroshot-v2.0` for `nli`.",
+    )
+    models: dict[str, str] = Field(
+        default={},
+        description="Models by language of the text (ISO 639-1, column `lang`); `*` stands for all others, which "
+        "else have `model`.",
     )
     labels: tuple[LabelDefinition, ...] = Field(
         default=(), description="The classes; in the Variable they come from the key `labels` beside the stages."
     )
     refine: bool = Field(
-        default=True, description="Move each label's description to the mean of its confident texts, once."
+        default=True, description="`embedding`: move each label's description to the mean of its confident texts, once."
     )
     refine_texts: int = Field(
         default=1_000,
         ge=1,
         le=100_000,
-        description="Texts, drawn evenly from the corpus, that the refinement looks at.",
+        description="Texts, drawn evenly from the corpus, that the refinement and the check of INT8 look at.",
+    )
+    center: bool = Field(
+        default=False,
+        description="`embedding`: take the mean of the refinement's texts off all vectors. Helps where classes are "
+        "of like size, hurts where they are not.",
     )
     temperature: float = Field(
-        default=0.06, gt=0, le=10, description="Temperature of the softmax over cosine similarities."
+        default=0.06, gt=0, le=10, description="`embedding`: temperature of the softmax over cosine similarities."
+    )
+    min_similarity: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="`embedding`: cosine similarity to the nearest label below which a text belongs to none of them.",
+    )
+    hypothesis: str = Field(
+        default="This text is about {}.",
+        pattern=r"\{\}",
+        description="`nli`: the statement that is tested for each phrase of a label, which stands for `{}`.",
+    )
+    examples: str = Field(
+        default="",
+        description="`few_shot`: URI of a corpus with columns `text` and `label`, used beside the labels' examples.",
+    )
+    llm: LlmSettings = Field(default=LlmSettings(), description="The endpoint of `llm`.")
+    calibration: str = Field(
+        default="",
+        description="URI of a corpus with `text` and true `label` that scores are calibrated on. Empty takes the texts "
+        "that people have labelled in the newest dataset version's random spot checks.",
+    )
+    calibration_min_rows: int = Field(
+        default=100, ge=10, le=1_000_000, description="Texts of known label below which scores stay uncalibrated."
     )
     min_score: float = Field(
         default=0.0, ge=0, le=1, description="Score below which a text stays without label (it abstains)."
+    )
+    mc_dropout: int = Field(
+        default=0,
+        ge=0,
+        le=100,
+        description="Passes with dropout whose disagreement becomes `uncertainty`; 0 takes the entropy of the scores. "
+        "For models run here; costs as many times the work.",
+    )
+    precision: Literal["auto", "fp32", "bf16", "int8"] = Field(
+        default="auto",
+        description="`auto`: bf16 on a GPU that has it, else fp32. `int8`: weights of 8 bits on the CPU, if they give "
+        "the same labels (`int8_min_agreement`).",
+    )
+    int8_min_agreement: float = Field(
+        default=0.97,
+        ge=0,
+        le=1,
+        description="Share of sampled texts that must get the same label with INT8 as with fp32; else fp32 is used.",
+    )
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(
+        default="auto", description="Where models run; `auto` takes a GPU if there is one."
     )
     max_tokens: int = Field(default=256, ge=8, le=8_192, description="Tokens of a text that the model reads.")
     batch_tokens: int = Field(
         default=2_048, ge=64, le=1_000_000, description="Tokens of one batch, padding included, at most."
     )
+    explain_texts: int = Field(
+        default=12, ge=0, le=200, description="Texts whose deciding words the report shows; none for `llm`."
+    )
     max_rejected_fraction: float = Field(
         default=0.1, ge=0, le=1, description="Share of rows that may be rejected before the stage fails."
     )
+
+    @model_validator(mode="after")
+    def _has_a_model(self) -> Self:
+        if self.kind not in _OWN_MODELS and self.model is None and ANY_LANGUAGE not in self.models:
+            raise ValueError(f"kind {self.kind} needs a model: set label.model")
+        return self
+
+    def model_for(self, language: str | None) -> str:
+        """The model that texts of a language are labelled with; None is a text of unknown language."""
+        return self.models.get(language or ANY_LANGUAGE) or self.models.get(ANY_LANGUAGE) or self._default_model
+
+    @property
+    def _default_model(self) -> str:
+        return self.model or _OWN_MODELS[self.kind]

@@ -16,6 +16,7 @@ from airflow_provider_autoglm.settings.feedback import FeedbackSettings
 from airflow_provider_autoglm.settings.label import LabelDefinition, LabelSettings
 from airflow_provider_autoglm.settings.publish import PublishSettings
 from airflow_provider_autoglm.settings.retrain import RetrainSettings
+from airflow_provider_autoglm.settings.review import ReviewSettings
 from airflow_provider_autoglm.settings.rollout import RolloutSettings
 from airflow_provider_autoglm.settings.sources import Source
 from airflow_provider_autoglm.settings.tracking import TrackingSettings
@@ -36,6 +37,7 @@ class PipelineSettings(Settings):
     clean: CleanSettings = Field(default=CleanSettings(), description="Cleaning.")
     dedupe: DedupeSettings = Field(default=DedupeSettings(), description="Near-duplicate removal.")
     label: LabelSettings = Field(default=LabelSettings(), description="Automatic labelling.")
+    review: ReviewSettings = Field(default=ReviewSettings(), description="Human spot check.")
     publish: PublishSettings = Field(default=PublishSettings(), description="Publishing.")
     traffic: TrafficSettings = Field(default=TrafficSettings(), description="Traffic and feedback as documents.")
     train: TrainSettings = Field(default=TrainSettings(), description="Training.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -24,6 +24,11 @@ class PublishSettings(Settings):
     validation_fraction: float = Field(
         default=0.1, ge=0, lt=1, description="Share of clusters in the split `validation`."
     )
+    split_by: Literal["hash", "time"] = Field(
+        default="hash",
+        description="How clusters without a split get theirs: `hash`, evenly; `time`, the newest become `test`, those "
+        "before them `validation`. A cluster keeps the split it has.",
+    )
     window_days: int | None = Field(
         default=None, ge=1, le=36_500, description="Days after which a document is left out; unset keeps all."
     )
@@ -32,6 +37,10 @@ class PublishSettings(Settings):
     )
     allow_schema_change: bool = Field(
         default=False, description="Publish although columns differ from the previous version's."
+    )
+
+    allow_label_change: bool = Field(
+        default=False, description="Publish although the names of the classes differ from the previous version's."
     )
 
     @model_validator(mode="after")

@@ -55,10 +55,7 @@ Not in the Variable, since the gateway has no Airflow: keys of the TOML file of 
 def render(pipeline: type[BaseModel] = PipelineSettings) -> str:
     """The page as Markdown."""
     lines = [_INTRO, "## The Variable", "", *_table(pipeline, "")]
-    for name, field in pipeline.model_fields.items():
-        model = field.annotation
-        if isinstance(model, type) and issubclass(model, BaseModel):
-            lines += ["", f"## `{name}`", "", _summary(model), "", *_table(model, f"{name}.")]
+    lines += _sections(pipeline, "")
     lines += ["", "## Items of lists"]
     for item in _ITEMS:
         lines += ["", f"### {item.__name__}", "", _summary(item), "", *_table(item, "")]
@@ -78,6 +75,15 @@ def main(arguments: list[str], target: Path = _TARGET) -> int:
         return 0
     sys.stderr.write("docs/reference/settings.md is out of date; run: make docs\n")
     return 1
+
+
+def _sections(model: type[BaseModel], prefix: str) -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            key = f"{prefix}{name}"
+            yield from ("", f"## `{key}`", "", _summary(inner), "", *_table(inner, f"{key}."))
+            yield from _sections(inner, f"{key}.")
 
 
 def _summary(model: type[BaseModel]) -> str:
@@ -109,6 +115,8 @@ def _type(annotation: Any) -> str:
         return " or ".join("null" if argument is type(None) else _type(argument) for argument in arguments)
     if origin is tuple:
         return f"list of {_type(arguments[0])}"
+    if origin is dict:
+        return f"object of {_type(arguments[1])}"
     return str(getattr(annotation, "__name__", annotation))
 
 

@@ -67,6 +67,11 @@ class RunReference(Settings):
         return f"{self.root}/{self.pipeline}/state/crawl"
 
     @property
+    def label_answers(self) -> str:
+        """Folder URI of what language models have answered, so that no text is paid for twice."""
+        return f"{self.root}/{self.pipeline}/state/label"
+
+    @property
     def key(self) -> str:
         """The DAG run, as claims and rollouts name it."""
         return f"{self.dag_id}/{self.run_id}"

@@ -1,0 +1,27 @@
+"""What a labeler may need beside its settings: handed in, so that the library knows no Airflow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from airflow_provider_autoglm.corpus.storage import Storage
+from airflow_provider_autoglm.labeling.llm.endpoint import Endpoint
+
+
+@dataclass(frozen=True)
+class Resources:
+    """Storage, and where models and answers come from.
+
+    :param storage: file system of all corpora.
+    :param endpoint: of the kind ``llm``.
+    :param answers: folder URI where answers of an LLM are kept for later runs; None keeps them in ``work``.
+    :param work: folder URI of this stage, where its tasks share what they have found out.
+    :param fetch_model: gives the local folder of a model in the registry, e.g. of ``models:/name@champion``.
+    """
+
+    storage: Storage = field(default_factory=Storage.local)
+    endpoint: Endpoint | None = None
+    answers: str | None = None
+    work: str = ""
+    fetch_model: Callable[[str], str] | None = None
