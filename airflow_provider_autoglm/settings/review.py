@@ -58,8 +58,5 @@ class ReviewSettings(Settings):
         default=72.0, gt=0, le=8_760, description="Hours to wait for the answer to a form; not for `wait`."
     )
     min_answered: float = Field(
-        default=0.8,
-        gt=0,
-        le=1,
-        description="Share of the sample that must be answered, or the run counts as unanswered.",
+        default=0.8, gt=0, le=1, description="Share of the sample to be answered, or the run counts as unanswered."
     )
