@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 _RECOMPUTE = (
     "clear the task that wrote it to compute it again; a dataset version is withdrawn by deleting its _manifest.json"
@@ -579,3 +579,116 @@ class BrowserUnavailableError(AutoGLMError):
             f"crawl.javascript needs Chromium, and {problem}; run: playwright install --with-deps chromium, or install "
             "your distribution's package chromium; in a container it needs unprivileged user namespaces for its sandbox"
         )
+
+
+class UnexplainedLabelError(AutoGLMError):
+    """What decided a label cannot be told. Fatal for this text, and no reason to doubt its label."""
+
+    def __init__(self, labeler: str, why: str) -> None:
+        self.labeler = labeler
+        self.why = why
+        super().__init__(f"{labeler}: {why}")
+
+
+class UnavailableDeviceError(AutoGLMError):
+    """A device or precision that is asked for is not to be had on this worker. Fatal: change the setting."""
+
+    def __init__(self, setting: str, asked: str, problem: str, instead: str) -> None:
+        self.setting = setting
+        self.asked = asked
+        super().__init__(f"label.{setting} is {asked}, but {problem}; set it to {instead}")
+
+
+class EndpointUnavailableError(AutoGLMError):
+    """The endpoint of a language model gave no answer in any attempt. A retry goes on where this task stopped."""
+
+    retry_can_help = True
+
+    def __init__(self, endpoint: str, cause: str, attempts: int) -> None:
+        self.endpoint = endpoint
+        self.cause = cause
+        self.attempts = attempts
+        super().__init__(
+            f"{endpoint} gave no answer in {attempts} attempts, the last one: {cause}; answers so far are kept, so "
+            "run the task again when it is back; for a slow or busy endpoint raise label.llm.timeout_s or "
+            "label.llm.max_attempts, or lower label.llm.concurrency"
+        )
+
+
+class EndpointRefusedError(AutoGLMError):
+    """The endpoint of a language model refuses whatever it is asked. Fatal: correct the connection or the model."""
+
+    def __init__(self, endpoint: str, problem: str) -> None:
+        self.endpoint = endpoint
+        self.problem = problem
+        super().__init__(f"{endpoint}: {problem}")
+
+
+class BudgetSpentError(AutoGLMError):
+    """A run's labelling has used up what it may. Fatal until the limit is raised; what was paid for is kept."""
+
+    def __init__(self, setting: str, limit: str, spent: str, texts: int) -> None:
+        self.setting = setting
+        self.limit = limit
+        self.spent = spent
+        self.texts = texts
+        super().__init__(
+            f"this run's labelling has used {spent}, and the next request would exceed {setting} = {limit}; {texts} "
+            f"texts of this batch have no answer yet, nor have those after it; raise {setting} and clear the task: "
+            "what was paid for is kept"
+        )
+
+
+class LabelSetChangedError(AutoGLMError):
+    """The names of the classes differ from the previous version's. Fatal unless ``publish.allow_label_change`` is set."""
+
+    def __init__(self, version: int, added: list[str], removed: list[str]) -> None:
+        self.version = version
+        self.added = added
+        self.removed = removed
+        changes = [f"{name} added" for name in added] + [f"{name} removed" for name in removed]
+        super().__init__(
+            f"the classes differ from those of dataset version {version}: {'; '.join(changes)}; "
+            "set publish.allow_label_change to publish all the same; rows of removed classes leave the dataset then"
+        )
+
+
+class FormNotFoundError(CorpusError):
+    """A draw has no such form. Fatal: take the URIs of the forms from the draw."""
+
+    def __init__(self, uri: str, fragment: str) -> None:
+        self.fragment = fragment
+        super().__init__(uri, f"'#{fragment}' names no form of this draw; expected '#form=' and its number from 1")
+
+
+class ReviewFailedError(AutoGLMError):
+    """People found too few labels right, or did not answer. Fatal: better labels, or another target.
+
+    ``review`` is the result of the spot check: the estimate with its interval, the target and the counts.
+    """
+
+    def __init__(self, review: _FailedReview) -> None:
+        self.review = review
+        super().__init__(
+            f"the spot check failed: {review.reason}; {review.answered} of {review.asked} sampled texts were answered, "
+            f"for {review.population} labelled ones, and {review.corrected} labels corrected; improve the labels "
+            "(label.labels, label.model, label.min_score) and run again, or lower review.target_accuracy and clear the "
+            "task that decides"
+        )
+
+
+class _FailedReview(Protocol):
+    @property
+    def reason(self) -> str: ...
+
+    @property
+    def population(self) -> int: ...
+
+    @property
+    def asked(self) -> int: ...
+
+    @property
+    def answered(self) -> int: ...
+
+    @property
+    def corrected(self) -> int: ...
