@@ -640,7 +640,7 @@ class BudgetSpentError(AutoGLMError):
 
 
 class LabelSetChangedError(AutoGLMError):
-    """The names of the classes differ from the previous version's. Fatal unless ``publish.allow_label_change`` is set."""
+    """The classes differ from the previous version's. Fatal unless ``publish.allow_label_change`` is set."""
 
     def __init__(self, version: int, added: list[str], removed: list[str]) -> None:
         self.version = version

@@ -14,6 +14,7 @@ _OPERATOR_MODULES = [
     "dedupe",
     "dedupe_search",
     "label",
+    "review",
     "publish",
     "train",
     "evaluate",
@@ -131,7 +132,7 @@ def get_provider_info() -> dict[str, Any]:
             {"integration-name": "MLflow", "python-modules": ["airflow_provider_autoglm.hooks.mlflow"]},
             {
                 "integration-name": "AutoGLM",
-                "python-modules": ["airflow_provider_autoglm.hooks.state", "airflow_provider_autoglm.hooks.storage"],
+                "python-modules": [f"airflow_provider_autoglm.hooks.{name}" for name in ("llm", "state", "storage")],
             },
         ],
         "connection-types": [
@@ -153,6 +154,28 @@ def get_provider_info() -> dict[str, Any]:
                     "hidden-fields": ["schema", "port", "extra"],
                     "relabeling": {"host": "Database URL, without credentials", "login": "Username"},
                     "placeholders": {"host": "postgresql://db.example.com:5432/autoglm or sqlite:////data/state.db"},
+                },
+            },
+            {
+                "connection-type": "autoglm_llm",
+                "hook-name": "AutoGLM language model",
+                "hook-class-name": "airflow_provider_autoglm.hooks.llm.LlmHook",
+                "ui-field-behaviour": {
+                    "hidden-fields": ["schema", "port", "login", "extra"],
+                    "relabeling": {"host": "Address, up to the version", "password": "API key"},
+                    "placeholders": {"host": "https://api.openai.com/v1 or http://vllm.example.com:8000/v1"},
+                },
+                "conn-fields": {
+                    "api_key_header": {
+                        "label": "Header of the key",
+                        "description": "Where the server expects the key; empty sends it as a bearer token.",
+                        "schema": {"type": ["string", "null"]},
+                    },
+                    "headers": {
+                        "label": "Further headers",
+                        "description": "Sent with each request, as a JSON object. The key belongs into API key.",
+                        "schema": {"type": ["object", "null"]},
+                    },
                 },
             },
         ],

@@ -1,4 +1,4 @@
-"""One dataset version: crawl and collect traffic, clean, remove near duplicates, label, publish.
+"""One dataset version: crawl and collect traffic, clean, remove near duplicates, label, review, publish.
 
 Woken by the assets drift and feedback, and by the clock for events that were lost; such a run is skipped at its first
 task when no confirmed check waits for a dataset. Configure with the Variable ``autoglm_<pipeline>`` (JSON) and the
@@ -21,14 +21,16 @@ from airflow_provider_autoglm.operators.dataset import load_dataset_settings
 from airflow_provider_autoglm.operators.dedupe import SimHashDedupeOperator
 from airflow_provider_autoglm.operators.label import AutoLabelOperator
 from airflow_provider_autoglm.operators.publish import PublishDatasetOperator
+from airflow_provider_autoglm.operators.review import AskReviewersOperator, DecideReviewOperator, DrawReviewOperator
 from airflow_provider_autoglm.operators.run import finish_run
 from airflow_provider_autoglm.operators.traffic import CollectTrafficOperator
 
 # Parse-time constants; [autoglm] in airflow.cfg sets those that are read from there.
 RETRIES = configuration.retries()
 POOL = configuration.pool()
-STAGES = ("crawl", "traffic", "clean", "dedupe", "label", "publish")
+STAGES = ("crawl", "traffic", "clean", "dedupe", "label", "review", "publish")
 RETRY_DELAY = timedelta(seconds=30)
+AFTER_SKIPPED = "none_failed_min_one_success"  # mapped tasks of which there are none are skipped, not the run
 
 
 def build(pipeline: str) -> DAG:
@@ -67,12 +69,46 @@ def build(pipeline: str) -> DAG:
         )
         join_label = JoinCorpusOperator(task_id="join_label", stage="label", sources=label.output, run=run)
 
+        # Settings of the four review tasks. Without `review.mode` ask they pass the corpus on, and nobody is asked.
+        review: Any = {"settings": settings["review"], "label_settings": settings["label"], "run": run}
+        draw_review = DrawReviewOperator(task_id="draw_review", source=join_label.output, **review)
+        ask = AskReviewersOperator.partial(task_id="review", **review).expand(form=draw_review.output)
+        decide = DecideReviewOperator(
+            task_id="decide_review",
+            source=join_label.output,
+            draws=[draw_review.output["draw"]],
+            answers=ask.output,
+            trigger_rule=AFTER_SKIPPED,
+            **review,
+        )
+        ask_again = AskReviewersOperator.partial(task_id="review_again", **review).expand(form=decide.output)
+        decide_again = DecideReviewOperator(
+            task_id="decide_review_again",
+            source=join_label.output,
+            draws=[draw_review.output["draw"], decide.output["draw"]],
+            answers=[ask.output, ask_again.output],
+            earlier={"corpus": decide.output["corpus"], "verdict": decide.output["verdict"]},
+            trigger_rule=AFTER_SKIPPED,
+            **review,
+        )
+
         publish = PublishDatasetOperator(
-            task_id="publish", pipeline=pipeline, sources=join_label.output, settings=settings["publish"], run=run
+            task_id="publish",
+            pipeline=pipeline,
+            sources=decide_again.output["corpus"],
+            settings=settings["publish"],
+            run=run,
         )
 
         stages = [crawl, traffic, join_clean, dedupe, join_label, publish]
-        publish >> finish_run(settings, {stage.task_id: stage.output for stage in stages}).as_teardown()
+        (
+            publish
+            >> finish_run(
+                settings,
+                {stage.task_id: stage.output for stage in stages},
+                {draw_review.task_id: "review_draw", decide.task_id: "review", decide_again.task_id: "review_again"},
+            ).as_teardown()
+        )
 
     return dataset()
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
     from airflow_provider_autoglm.tracking import Tracker
+    from airflow_provider_autoglm.tracking.registered_models import RegisteredModels
 
 
 class MlflowHook(BaseHook):
@@ -76,6 +77,12 @@ class MlflowHook(BaseHook):
 
         experiment = tracking.experiment or f"autoglm/{pipeline}"
         return Tracker(self.get_client(), experiment, required=tracking.required)
+
+    def get_registered_models(self, folder: str) -> RegisteredModels:
+        """Build what finds and fetches registered models; their files go to ``folder`` on this worker."""
+        from airflow_provider_autoglm.tracking.registered_models import RegisteredModels
+
+        return RegisteredModels(self.get_client(), folder)
 
     def test_connection(self) -> tuple[bool, str]:
         """Ask the server; the *Test* button of the connection form."""

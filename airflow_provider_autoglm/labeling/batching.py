@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from airflow_provider_autoglm.exceptions import AutoGLMError
 from airflow_provider_autoglm.labeling.labels import Vectors
 
 log = logging.getLogger(__name__)
@@ -42,6 +43,8 @@ def isolate_failures(
         first, end = pending.pop()
         try:
             values[first:end] = compute(texts[first:end])
+        except AutoGLMError:
+            raise  # no text is to blame
         except Exception as error:
             if end - first == 1:
                 log.warning("a text of %d characters breaks the model: %s", len(texts[first]), type(error).__name__)

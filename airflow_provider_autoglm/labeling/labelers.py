@@ -22,6 +22,8 @@ def build(settings: LabelSettings, *, language: str | None = None, resources: Re
     """
     check_labels(settings)
     resources = resources or Resources()
+    if not settings.has_model_for(language):
+        raise SettingsError([f"label.models: texts of language {language or '*'} are to stay without label"])
     if settings.kind == "nli":
         from airflow_provider_autoglm.labeling.nli import NliLabeler
 

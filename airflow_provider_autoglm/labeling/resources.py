@@ -17,11 +17,13 @@ class Resources:
     :param endpoint: of the kind ``llm``.
     :param answers: folder URI where answers of an LLM are kept for later runs; None keeps them in ``work``.
     :param work: folder URI of this stage, where its tasks share what they have found out.
-    :param fetch_model: gives the local folder of a model in the registry, e.g. of ``models:/name@champion``.
+    :param pin_model: gives the version that an alias stands for now, ``models:/name/3`` for ``models:/name@champion``.
+    :param fetch_model: gives the local folder of a model in the registry.
     """
 
     storage: Storage = field(default_factory=Storage.local)
     endpoint: Endpoint | None = None
     answers: str | None = None
     work: str = ""
+    pin_model: Callable[[str], str] | None = None
     fetch_model: Callable[[str], str] | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,44 +12,42 @@ from numpy.typing import NDArray
 
 from airflow_provider_autoglm.corpus.documents import Admitted, replace_invalid_utf8, separate
 from airflow_provider_autoglm.corpus.schema import LABEL_COLUMNS, LABELLED_BY_PEOPLE, set_column
-from airflow_provider_autoglm.labeling.batching import isolate_failures
-from airflow_provider_autoglm.labeling.labels import Labeler, Vectors, certainty_of
+from airflow_provider_autoglm.labeling.documents import texts_of
+from airflow_provider_autoglm.labeling.labels import Labeler, certainty_of
+from airflow_provider_autoglm.labeling.predictions import Predictions, predict_each
+from airflow_provider_autoglm.labeling.routing import rows_by_route
+from airflow_provider_autoglm.settings.label import LabelSettings
 
 MISSING_TEXT = "missing_text"
 MODEL_ERROR = "model_error"
 INVALID_OUTPUT = "invalid_output"
 
 
-def label_table(table: pa.Table, labeler: Labeler, names: tuple[str, ...], min_score: float) -> Admitted:
+def label_table(table: pa.Table, labeler_of: Callable[[str], Labeler | None], settings: LabelSettings) -> Admitted:
     """Label the rows that no person has labelled; rows the labeler cannot take are rejected.
 
-    A row whose score is below ``min_score`` is kept with a null label.
+    ``labeler_of`` gives the labeler of a route, None if its texts stay without label. A row of no class, whose score is
+    below ``min_score``, or that has no letter or digit, is kept with a null label.
     """
     texts = texts_of(table)
     table = _with_label_columns(replace_invalid_utf8(table)[0])
     is_open = ~_labelled_by_people(table)
+    has_text = np.array([bool((text or "").strip()) for text in texts], np.bool_)
+    is_readable = np.array([any(map(str.isalnum, text or "")) for text in texts], np.bool_)
     reasons = np.full(table.num_rows, None, object)
-    has_text = np.array([text is not None for text in texts], np.bool_)
     reasons[is_open & ~has_text] = MISSING_TEXT
-
-    rows = np.flatnonzero(is_open & has_text)
-    probabilities, failed = isolate_failures(
-        lambda some: labeler.predict(some).probabilities, [texts[row] or "" for row in rows], len(names)
-    )
-    invalid = ~failed & ~np.isfinite(probabilities).all(axis=1)
-    reasons[rows[failed]] = MODEL_ERROR
-    reasons[rows[invalid]] = INVALID_OUTPUT
-
-    is_labelled = ~failed & ~invalid
-    values = _empty_values(is_open, labeler.name)
-    _fill(values, rows[is_labelled], probabilities[is_labelled], names, min_score)
+    values = {column.name: np.full(table.num_rows, None, object) for column in LABEL_COLUMNS}
+    values["label_source"][is_open] = "auto"
+    for route, is_taken in rows_by_route(table, settings):
+        rows = np.flatnonzero(is_taken & is_open & is_readable)
+        labeler = labeler_of(route) if len(rows) else None
+        if labeler is not None:
+            found = predict_each(labeler, [texts[row] or "" for row in rows], len(settings.labels))
+            reasons[rows[~found.is_usable]] = INVALID_OUTPUT
+            reasons[rows[found.has_failed]] = MODEL_ERROR
+            values["labeler"][rows] = labeler.name
+            _fill(values, rows, found, settings)
     return separate(_merge(table, values, is_open), pa.array(reasons, pa.string()))
-
-
-def texts_of(table: pa.Table) -> list[str | None]:
-    """The column ``text``; bytes that are no UTF-8 become lone surrogates, which every tokenizer refuses."""
-    values = table["text"].cast(pa.large_string()).cast(pa.large_binary()).to_pylist()
-    return [None if value is None else value.decode("utf-8", "surrogateescape") for value in values]
 
 
 def _with_label_columns(table: pa.Table) -> pa.Table:
@@ -66,27 +65,17 @@ def _labelled_by_people(table: pa.Table) -> NDArray[np.bool_]:
     return found
 
 
-def _empty_values(is_open: NDArray[np.bool_], labeler: str) -> dict[str, NDArray[Any]]:
-    values = {column.name: np.full(len(is_open), None, object) for column in LABEL_COLUMNS}
-    values["labeler"][is_open] = labeler
-    values["label_source"][is_open] = "auto"
-    return values
-
-
-def _fill(
-    values: dict[str, NDArray[Any]],
-    rows: NDArray[np.intp],
-    probabilities: Vectors,
-    names: tuple[str, ...],
-    min_score: float,
-) -> None:
-    certainty = certainty_of(probabilities)
-    labels = np.array(names, object)[certainty.best]
-    labels[certainty.score < min_score] = None
+def _fill(values: dict[str, NDArray[Any]], rows: NDArray[np.intp], found: Predictions, settings: LabelSettings) -> None:
+    usable = found.is_usable
+    rows = rows[usable]
+    certainty = certainty_of(found.probabilities[usable])
+    labels = np.array([definition.name for definition in settings.labels], object)[certainty.best]
+    labels[found.abstained[usable] | (certainty.score < settings.min_score)] = None
+    own = found.uncertainty[usable]
     values["label"][rows] = labels
     values["label_score"][rows] = certainty.score
     values["label_margin"][rows] = certainty.margin
-    values["uncertainty"][rows] = certainty.uncertainty
+    values["uncertainty"][rows] = np.where(np.isfinite(own), own, certainty.uncertainty)
 
 
 def _merge(table: pa.Table, values: dict[str, NDArray[Any]], is_open: NDArray[np.bool_]) -> pa.Table:

@@ -62,7 +62,7 @@ class JoinCorpusOperator(BaseOperator):
     """Join the parts of a mapped stage into one corpus and return its URI.
 
     One manifest that names the parts is written; rows are not copied. The stage's MLflow run is logged here, with the
-    report of a crawl or a cleaning.
+    report of a crawl, a cleaning or a labelling.
 
     :param sources: URIs of the parts, e.g. ``clean.output``. Templated.
     :param stage: stage that was mapped.

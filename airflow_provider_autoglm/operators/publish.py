@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowSkipException
@@ -13,6 +13,9 @@ from airflow_provider_autoglm.links import MlflowRunLink
 from airflow_provider_autoglm.operators.base import airflow_errors
 from airflow_provider_autoglm.operators.events import tell_once
 from airflow_provider_autoglm.settings import PublishSettings, RunReference
+
+if TYPE_CHECKING:
+    from airflow_provider_autoglm.operators.stage_run import StageRun
 
 STAGE = "publish"
 
@@ -69,7 +72,7 @@ class PublishDatasetOperator(BaseOperator):
                     self.sources, folder, settings, storage=stage_run.storage, provenance=stage_run.provenance
                 )
                 if dataset.has_news:
-                    stage_run.log_corpus(dataset.uri)
+                    _log_version(dataset.uri, stage_run)
                 if run is not None:
                     accept(run.known_pages, run.destination("crawl"), stage_run.storage)
         context["ti"].xcom_push("return_value", dataset.to_dict())
@@ -97,6 +100,18 @@ class PublishDatasetOperator(BaseOperator):
         storage = storage_for(run.root, run.storage_conn_id)
         add_reasons(run.added_reasons, version, run.reasons, added_by=run.key, storage=storage)
         self.log.info("version %d is what there is to answer %s", version, ", ".join(run.reasons))
+
+
+def _log_version(uri: str, stage_run: StageRun) -> None:
+    """Keep with the run what was published, its report, and what changed since the version before."""
+    from airflow_provider_autoglm.corpus.publish.difference import SUMMARY, read_difference
+    from airflow_provider_autoglm.operators.stage_report import log_stage_report
+
+    stage_run.log_corpus(uri)
+    log_stage_report(STAGE, uri, stage_run)
+    difference = read_difference(uri, stage_run.storage)
+    if difference is not None:
+        stage_run.log_report(SUMMARY, difference.to_dict())
 
 
 def _with_checks_it_still_answers(run: RunReference) -> RunReference:

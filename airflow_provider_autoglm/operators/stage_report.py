@@ -5,16 +5,25 @@ from __future__ import annotations
 import logging
 import traceback
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_autoglm.exceptions import AutoGLMError
 
 if TYPE_CHECKING:
+    from airflow_provider_autoglm.corpus.store import Corpus
     from airflow_provider_autoglm.operators.stage_run import StageRun
 
 log = logging.getLogger(__name__)
 
-_REPORTED = ("crawl", "clean", "dedupe")
+_ROOMS = {
+    "crawl": "corpus.crawl",
+    "clean": "corpus.clean",
+    "dedupe": "corpus.dedupe",
+    "label": "labeling",
+    "review": "labeling.review",
+    "publish": "corpus.publish",
+}
+"""Of each stage that has a report, the package with its modules ``report`` and ``report_page``."""
 
 
 def log_stage_report(stage: str, uri: str, stage_run: StageRun) -> None:
@@ -24,13 +33,14 @@ def log_stage_report(stage: str, uri: str, stage_run: StageRun) -> None:
     run, or for a stage that has no report. A report that cannot be made is logged and is no reason to fail: the corpus
     is committed.
     """
-    if not stage_run.is_logged or stage not in _REPORTED:
+    if not stage_run.is_logged or stage not in _ROOMS:
         return
     from airflow_provider_autoglm.corpus.store import Corpus
 
-    room = f"airflow_provider_autoglm.corpus.{stage}"
+    room = f"airflow_provider_autoglm.{_ROOMS[stage]}"
     try:
-        report = import_module(f"{room}.report").report_of(Corpus.open(uri, storage=stage_run.storage, verify=False))
+        corpus = Corpus.open(uri, storage=stage_run.storage, verify=False)
+        report = import_module(f"{room}.report").report_of(corpus, **_means_of(stage, corpus, stage_run))
         page = import_module(f"{room}.report_page").report_page(report)
     except Exception as error:
         # The message of another library's error may quote a text.
@@ -40,3 +50,12 @@ def log_stage_report(stage: str, uri: str, stage_run: StageRun) -> None:
         return
     stage_run.log_report(f"{stage}.json", report.to_dict())
     stage_run.log_page(f"{stage}.html", page)
+
+
+def _means_of(stage: str, corpus: Corpus, stage_run: StageRun) -> dict[str, Any]:
+    """What a report needs beside its corpus: that of labels has some of them explained by their labeler."""
+    if stage != "label":
+        return {}
+    from airflow_provider_autoglm.operators.label import explained_labelers
+
+    return {"labeler_of": explained_labelers(corpus, stage_run)}

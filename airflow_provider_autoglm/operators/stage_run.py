@@ -54,7 +54,12 @@ def local_folder(uri: str) -> str:
     local = Storage.local()
     if as_uri(uri).startswith(local.root):
         return local.path(uri)
-    return os.path.join(AIRFLOW_HOME, "autoglm-work", digest_of(as_uri(uri)))
+    return worker_folder(digest_of(as_uri(uri)))
+
+
+def worker_folder(name: str) -> str:
+    """The path of a folder for what this worker keeps for itself."""
+    return os.path.join(AIRFLOW_HOME, "autoglm-work", name)
 
 
 class StageRun:

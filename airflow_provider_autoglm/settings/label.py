@@ -28,6 +28,11 @@ class LabelDefinition(Settings):
     )
     examples: tuple[str, ...] = Field(default=(), description="Texts of the class, for `label.kind` `few_shot`.")
 
+    @property
+    def descriptions(self) -> tuple[str, ...]:
+        """What describes its texts: the phrases, else the name, read as words."""
+        return self.phrases or (self.name.replace("_", " "),)
+
 
 class LabelSettings(Settings):
     """How texts are labelled."""
@@ -45,10 +50,10 @@ class LabelSettings(Settings):
         "name at the endpoint. Null takes `sentence-transformers/all-MiniLM-L6-v2` for `embedding` and `few_shot` "
         "(read from the `demo` extra if installed), `MoritzLaurer/bge-m3-zeroshot-v2.0` for `nli`.",
     )
-    models: dict[str, str] = Field(
+    models: dict[str, str | None] = Field(
         default={},
         description="Models by language of the text (ISO 639-1, column `lang`); `*` stands for all others, which "
-        "else have `model`.",
+        "else have `model`. Null leaves the texts of a language without label.",
     )
     labels: tuple[LabelDefinition, ...] = Field(
         default=(), description="The classes; in the Variable they come from the key `labels` beside the stages."
@@ -136,9 +141,15 @@ class LabelSettings(Settings):
         return self
 
     def model_for(self, language: str | None) -> str:
-        """The model that texts of a language are labelled with; None is a text of unknown language."""
-        return self.models.get(language or ANY_LANGUAGE) or self.models.get(ANY_LANGUAGE) or self._default_model
+        """The model for texts of a language that has one; None is an unknown language."""
+        model = self._choice(language)
+        assert model is not None, "texts of this language stay without label"
+        return model
 
-    @property
-    def _default_model(self) -> str:
-        return self.model or _OWN_MODELS[self.kind]
+    def has_model_for(self, language: str | None) -> bool:
+        """Whether texts of a language are labelled at all."""
+        return self._choice(language) is not None
+
+    def _choice(self, language: str | None) -> str | None:
+        own_model = self.model or _OWN_MODELS.get(self.kind)
+        return self.models.get(language or ANY_LANGUAGE, self.models.get(ANY_LANGUAGE, own_model))

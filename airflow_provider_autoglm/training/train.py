@@ -15,6 +15,8 @@ from typing import Any
 from mlflow.tracking import MlflowClient
 
 from airflow_provider_autoglm.corpus.manifest import digest_of
+from airflow_provider_autoglm.corpus.publish.record import DatasetRecord
+from airflow_provider_autoglm.corpus.publish.wording import accuracy_in_words
 from airflow_provider_autoglm.corpus.result import ProgressCallback
 from airflow_provider_autoglm.corpus.storage import Storage
 from airflow_provider_autoglm.exceptions import MissingExtraError, TooFewRowsError
@@ -201,8 +203,23 @@ def _register(work: _Work, dataset: Dataset, tracking: TrainingRun, history: His
         known = tracking.client.get_run(tracking.run_id).data.metrics
         tracking.client.log_batch(tracking.run_id, metrics=metrics(_read_json(work.metrics) or {}, known))
         tracking.client.log_artifacts(tracking.run_id, work.package, ARTIFACT_PATH)
-    tags = {"autoglm.dataset_version": dataset.version, "autoglm.dataset_digest": dataset.digest, **tracking.tags}
+    tags = {
+        "autoglm.dataset_version": dataset.version,
+        "autoglm.dataset_digest": dataset.digest,
+        **_review_tags(dataset),
+        **tracking.tags,
+    }
     return tracking.registry.register(tracking.run_id, ARTIFACT_PATH, model_digest(work.package), tags)
+
+
+def _review_tags(dataset: Dataset) -> dict[str, str]:
+    """Whether people have checked what the model learned from, and the estimate of the newest check."""
+    record = DatasetRecord.of(dataset.corpus.manifest)
+    tags = {"autoglm.dataset_reviewed": "true" if record.reviewed else "false"}
+    newest = record.reviews[-1].review if record.reviews else None
+    if newest is not None and newest.accuracy is not None:
+        tags["autoglm.dataset_accuracy"] = accuracy_in_words(newest)
+    return tags
 
 
 def _metrics_of(tracking: TrainingRun) -> dict[str, float]:

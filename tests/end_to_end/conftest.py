@@ -27,6 +27,7 @@ def deployment(small_site: Site, tmp_path_factory: pytest.TempPathFactory) -> It
     environment = {
         "AIRFLOW__AUTOGLM__ROOT": f"file://{home}/corpora",
         "AIRFLOW__AUTOGLM__RETRIES": "0",
+        "AIRFLOW__AUTOGLM__PIPELINES": "default,reviewed",
         "AIRFLOW__AUTOGLM__DATASET_SWEEP_SCHEDULE": "",
         "AIRFLOW__AUTOGLM__DRIFT_WATCH_SCHEDULE": "",
         "AIRFLOW__AUTOGLM__RETRAIN_SCHEDULE": "",

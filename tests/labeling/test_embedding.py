@@ -6,8 +6,8 @@ import torch
 
 from airflow_provider_autoglm.exceptions import SettingsError, UnusableModelError
 from airflow_provider_autoglm.labeling import labelers
-from airflow_provider_autoglm.labeling.embedding import EmbeddingLabeler
-from airflow_provider_autoglm.labeling.encoder import SentenceEncoder
+from airflow_provider_autoglm.labeling.embedding import EmbeddingLabeler, name_of
+from airflow_provider_autoglm.labeling.encoder import SentenceEncoder, normalised
 from airflow_provider_autoglm.labeling.labels import Labels, certainty_of
 from airflow_provider_autoglm.labeling.models import BUNDLED_MODEL, load
 from tests.labeling.conftest import POISON, settings_with
@@ -125,3 +125,69 @@ def test_certainty_is_least_where_all_classes_are_alike_and_greatest_where_one_i
     np.testing.assert_allclose(certainty.margin, [0, 1, 0.3], atol=1e-6)
     np.testing.assert_allclose(certainty.score, [0.25, 1, 0.6], atol=1e-6)
     assert certainty.best[2] == 1
+
+
+def test_a_name_of_several_words_is_read_as_words() -> None:
+    by_name = EmbeddingLabeler.load(settings_with(labels=[{"name": "card_arrival"}, {"name": "space"}]))
+    by_phrase = EmbeddingLabeler.load(
+        settings_with(labels=[{"name": "card_arrival", "phrases": ["card arrival"]}, {"name": "space"}])
+    )
+    np.testing.assert_array_equal(by_name.prototypes, by_phrase.prototypes)
+
+
+def test_a_text_that_is_like_no_label_abstains() -> None:
+    labeler = EmbeddingLabeler.load(settings_with(min_similarity=0.2))
+    abstained = labeler.predict([*TEXTS, "The court ruled that the tax on imported steel is lawful."]).abstained
+    assert abstained is not None
+    assert abstained[-1]
+    assert abstained[:-1].mean() < 0.5
+    of_a_phrase = labeler.predict(["a football match"]).abstained
+    assert of_a_phrase is not None
+    assert not of_a_phrase.any()
+
+
+def test_by_default_every_text_about_a_label_gets_it(labeler: EmbeddingLabeler) -> None:
+    abstained = labeler.predict(TEXTS).abstained
+    assert abstained is not None
+    assert not abstained.any()
+
+
+def test_centred_vectors_are_compared_without_what_all_texts_have_in_common(labeler: EmbeddingLabeler) -> None:
+    vectors = labeler.encoder.encode(TEXTS)
+    center = vectors.mean(axis=0)
+    found = labeler.with_prototypes(labeler.prototypes, center).classify(vectors)
+    by_hand = labeler.with_prototypes(normalised(labeler.prototypes - center)).classify(normalised(vectors - center))
+    np.testing.assert_allclose(found.probabilities, by_hand.probabilities, atol=1e-6)
+    assert chosen(found) == list(TRUTH)
+    assert not np.allclose(found.probabilities, labeler.classify(vectors).probabilities, atol=0.01)
+
+
+def test_prototypes_of_any_length_give_the_same_labels(labeler: EmbeddingLabeler) -> None:
+    vectors = labeler.encoder.encode(TEXTS)
+    longer = labeler.with_prototypes(labeler.prototypes * np.array([[0.2], [1], [5]], np.float32))
+    np.testing.assert_allclose(
+        longer.classify(vectors).probabilities, labeler.classify(vectors).probabilities, atol=1e-6
+    )
+
+
+def test_passes_with_dropout_tell_the_uncertainty_and_leave_the_labels(labeler: EmbeddingLabeler) -> None:
+    texts = [*TEXTS[:5], "The football team ate soup in space."]
+    found = EmbeddingLabeler.load(settings_with(mc_dropout=4)).predict(texts)
+    np.testing.assert_array_equal(found.probabilities, labeler.predict(texts).probabilities)
+    assert labeler.predict(texts).uncertainty is None
+    assert found.uncertainty is not None
+    assert found.uncertainty.argmax() == 5
+    assert ((found.uncertainty > 0) & (found.uncertainty <= 1)).all()
+
+
+@pytest.mark.parametrize(
+    ("model", "shown"),
+    [
+        ("intfloat/e5-base-v2", "e5-base-v2"),
+        ("/models/mine/", "mine"),
+        ("models:/news/3", "news/3"),
+        ("models:/news@champion", "news@champion"),
+    ],
+)
+def test_the_name_shows_the_last_part_of_a_path_and_the_version_in_a_registry(model: str, shown: str) -> None:
+    assert name_of(settings_with(), model).startswith(f"embedding/{shown}@")

@@ -6,9 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from transformers import AutoTokenizer
 
-from airflow_provider_autoglm.exceptions import ModelNotFoundError
+from airflow_provider_autoglm.exceptions import ModelNotFoundError, UnusableModelError
 from airflow_provider_autoglm.labeling import models
+from tests.labeling.tiny_models import write_classifier
 
 
 def run_python(code: str, **environment: str) -> str:
@@ -96,3 +98,18 @@ from airflow_provider_autoglm.labeling import labelers
 print(sorted({"torch", "transformers", "airflow"} & set(sys.modules)))
 """
     assert run_python(code) == "[]"
+
+
+def test_a_package_of_ours_is_read_from_its_artifacts(tmp_path: Path) -> None:
+    (tmp_path / "artifacts").mkdir()
+    (tmp_path / "artifacts" / "config.json").write_text("{}")
+    assert models.locate(str(tmp_path)) == str(tmp_path / "artifacts")
+
+
+def test_a_classifier_whose_tokenizer_cannot_pad_is_refused(tmp_path: Path) -> None:
+    folder = write_classifier(str(tmp_path))
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.pad_token = None
+    tokenizer.save_pretrained(folder)
+    with pytest.raises(UnusableModelError, match="no padding token"):
+        models.load(folder, head="classifier")

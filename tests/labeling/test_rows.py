@@ -1,12 +1,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
+import pytest
 
 from airflow_provider_autoglm.corpus.documents import Admitted
 from airflow_provider_autoglm.corpus.schema import LABEL_COLUMNS
+from airflow_provider_autoglm.exceptions import UnusableModelError
 from airflow_provider_autoglm.labeling.embedding import EmbeddingLabeler
+from airflow_provider_autoglm.labeling.labels import Labels
 from airflow_provider_autoglm.labeling.rows import label_table
 from tests.labeling.conftest import POISON, settings_with
 from tests.labeling.sentences import TEXTS, TRUTH
@@ -15,7 +20,7 @@ AMBIGUOUS = "The astronauts watched the football match and ate soup."
 
 
 def labelled(table: pa.Table, labeler: EmbeddingLabeler, min_score: float = 0.0) -> Admitted:
-    return label_table(table, labeler, labeler.names, min_score)
+    return label_table(table, lambda route: labeler, settings_with(min_score=min_score))
 
 
 def table_of(texts: Sequence[str | None]) -> pa.Table:
@@ -134,3 +139,58 @@ def test_an_empty_table_stays_empty(labeler: EmbeddingLabeler) -> None:
     outcome = labelled(table_of([]), labeler)
     assert outcome.kept.num_rows == outcome.rejected.num_rows == 0
     assert set(LABEL_COLUMNS.names) <= set(outcome.kept.schema.names)
+
+
+@pytest.mark.parametrize("text", ["", " \n\t ", "\u3000"])
+def test_a_text_of_nothing_is_put_aside(labeler: EmbeddingLabeler, text: str) -> None:
+    assert labelled(table_of([TEXTS[0], text]), labeler).rejected["reason"].to_pylist() == ["missing_text"]
+
+
+@pytest.mark.parametrize("text", ["😀🎉🚀", "?!... --- ***", "€€€"])
+def test_a_text_without_letter_or_digit_stays_without_label(labeler: EmbeddingLabeler, text: str) -> None:
+    kept = labelled(table_of([TEXTS[0], text]), labeler).kept.to_pylist()
+    assert [row["label"] for row in kept] == [TRUTH[0], None]
+    assert (kept[1]["label_score"], kept[1]["labeler"], kept[1]["label_source"]) == (None, None, "auto")
+
+
+def test_a_language_without_model_stays_without_label(labeler: EmbeddingLabeler) -> None:
+    settings = settings_with(models={"en": "sentence-transformers/all-MiniLM-L6-v2", "*": None})
+    table = table_of(TEXTS[:3]).append_column("lang", pa.array(["en", "zh", None]))
+    kept = label_table(table, lambda route: labeler if route == "en" else None, settings).kept
+    assert kept["label"].to_pylist() == [TRUTH[0], None, None]
+
+
+@dataclass(frozen=True)
+class Doubting:
+    """Abstains from every other text, and has a measure of doubt of its own for the first."""
+
+    name: str = "doubting"
+
+    def predict(self, texts: Sequence[str]) -> Labels:
+        rows = np.tile(np.array([[0.8, 0.1, 0.1]], np.float32), (len(texts), 1))
+        own = np.full(len(texts), np.nan, np.float32)
+        own[:1] = 0.125
+        return Labels(("cooking", "football", "space"), rows, np.arange(len(texts)) % 2 == 1, own)
+
+
+def test_what_a_labeler_abstains_from_has_no_label_and_its_own_doubt_counts() -> None:
+    kept = label_table(table_of(TEXTS[:4]), lambda route: Doubting(), settings_with()).kept
+    assert kept["label"].to_pylist() == ["cooking", None, "cooking", None]
+    assert kept["uncertainty"].to_pylist()[0] == 0.125
+    assert 0 < kept["uncertainty"].to_pylist()[1] < 1
+    assert kept["label_score"].to_pylist() == pytest.approx([0.8] * 4)
+
+
+@dataclass(frozen=True)
+class Refusing:
+    """Cannot go on, whatever the text."""
+
+    name: str = "refusing"
+
+    def predict(self, texts: Sequence[str]) -> Labels:
+        raise UnusableModelError("a model", "it cannot be used")
+
+
+def test_what_is_no_fault_of_a_text_stops_the_stage() -> None:
+    with pytest.raises(UnusableModelError):
+        label_table(table_of(TEXTS), lambda route: Refusing(), settings_with())

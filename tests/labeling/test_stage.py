@@ -79,7 +79,6 @@ def test_without_refinement_labels_stay_as_described(
     result = label(write_source(), f"{tmp_path}/label", settings_with(refine=False))
     described = labeler.predict(TEXTS).probabilities.max(axis=1)
     np.testing.assert_allclose(rows_of(result)["label_score"].to_numpy(), described, atol=1e-5)
-    assert not (tmp_path / "label" / "_prototypes").exists()
 
 
 def test_several_sources_are_labelled_with_prototypes_of_all_of_them(write_source: WriteSource, tmp_path: Path) -> None:
@@ -106,7 +105,7 @@ def test_mapped_parts_joined_are_row_by_row_what_one_task_makes(write_source: Wr
     assert len(parts) == 3
     assert rows_of(joined).equals(rows_of(whole))
     assert hashes_of(joined) == hashes_of(whole)
-    assert len(list((tmp_path / "mapped" / "_prototypes").iterdir())) == 1
+    assert len(list((tmp_path / "mapped" / "_fitted").iterdir())) == 1
 
 
 def test_a_killed_labelling_goes_on_at_the_last_finished_shard_and_gives_equal_bytes(
@@ -120,7 +119,7 @@ def test_a_killed_labelling_goes_on_at_the_last_finished_shard_and_gives_equal_b
     finished = {record: record.read_bytes() for record in destination.glob("_progress/*/*.json")}
     assert [record.name for record in sorted(finished)] == ["00000.json", "00001.json"]
     shards_of_the_killed = {path.name for path in destination.glob("*.parquet")}
-    prototypes = {path: path.read_bytes() for path in destination.glob("_prototypes/*")}
+    prototypes = {path: path.read_bytes() for path in destination.glob("_fitted/*")}
 
     retried = label(source, str(destination), settings)
 
@@ -128,7 +127,7 @@ def test_a_killed_labelling_goes_on_at_the_last_finished_shard_and_gives_equal_b
     assert set(names[:2]) <= shards_of_the_killed
     assert not set(names[2:]) & shards_of_the_killed
     assert all(record.read_bytes() == content for record, content in finished.items())
-    assert {path: path.read_bytes() for path in destination.glob("_prototypes/*")} == prototypes
+    assert {path: path.read_bytes() for path in destination.glob("_fitted/*")} == prototypes
     assert hashes_of(retried) == hashes_of(label(source, f"{tmp_path}/at-once", settings))
 
 

@@ -1,4 +1,4 @@
-"""What crawl and clean leave in their MLflow runs, through ``dag.test()`` and a real server."""
+"""What crawl, clean, label and review leave in their MLflow runs, through ``dag.test()`` and a real server."""
 
 from __future__ import annotations
 
@@ -6,16 +6,20 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from airflow.sdk import DAG
 from mlflow.tracking import MlflowClient
 
-from airflow_provider_autoglm.corpus.store import Corpus
+from airflow_provider_autoglm.corpus.store import Corpus, write_corpus
 from airflow_provider_autoglm.operators.clean import CleanOperator
 from airflow_provider_autoglm.operators.corpus import JoinCorpusOperator, SplitCorpusOperator
 from airflow_provider_autoglm.operators.crawl import CrawlOperator
+from airflow_provider_autoglm.operators.label import AutoLabelOperator
+from airflow_provider_autoglm.operators.review import DecideReviewOperator
 from airflow_provider_autoglm.tracking import Tracker
 from tests.dags.running import states_after
+from tests.labeling.review.conftest import LABELS, Checks, answer_all, review_settings, rows
 from tests.mlflow_server import MlflowServer
 
 pytestmark = pytest.mark.usefixtures("airflow_home")
@@ -96,6 +100,51 @@ def test_crawl_and_clean_have_a_page_and_its_numbers_in_mlflow_the_same_after_a_
 
     assert set(states_after(pipeline(lines, logged.run)).values()) == {"success"}
     assert logged.artifacts() == artifacts
+
+
+def test_a_labelling_has_one_page_for_all_its_parts(logged: Logged, tmp_path: Path) -> None:
+    texts = ["The striker scored a goal.", "Boil the pasta in salted water.", "   ", "A goal decided the match."]
+    table = pa.table({"text": texts})
+    source = write_corpus(
+        f"{tmp_path}/clean", [table.slice(0, 2), table.slice(2)], stage="clean", max_shard_bytes=1
+    ).uri
+    settings = {"labels": [{"name": "football"}, {"name": "cooking"}]}
+    with DAG("own_reports", schedule=None) as dag:
+        split = SplitCorpusOperator(task_id="split", stage="label", source=source, run=logged.run)
+        label = AutoLabelOperator.partial(task_id="label", settings=settings, run=logged.run).expand_kwargs(
+            split.output
+        )
+        JoinCorpusOperator(task_id="join", stage="label", sources=label.output, run=logged.run)
+    assert set(states_after(dag).values()) == {"success"}
+    artifacts = logged.artifacts()
+    assert artifacts.keys() == {"label.html", "label.json"}
+    numbers = json.loads(artifacts["label.json"])
+    assert numbers["rows_by_label"] == {"cooking": 1, "football": 2}
+    assert numbers["explained"] == 3
+    assert "Words that carried the label" in artifacts["label.html"]
+
+
+def test_a_passed_review_has_a_page_and_its_numbers(logged: Logged, tmp_path: Path) -> None:
+    checks = Checks(tmp_path)
+    source = checks.corpus(rows(60))
+    draw = checks.draw(source, margin=0.2).uri
+    answers = answer_all(draw, lambda _: "a")
+    settings = review_settings(margin=0.2, target_accuracy=0.1)
+    with DAG("own_reports", schedule=None) as dag:
+        DecideReviewOperator(
+            task_id="decide",
+            source=source,
+            draws=[draw],
+            answers=answers,
+            settings=settings,
+            label_settings=LABELS,
+            run=logged.run,
+        )
+    assert states_after(dag) == {"decide": "success"}
+    artifacts = logged.artifacts()
+    assert artifacts.keys() == {"review.html", "review.json"}
+    assert json.loads(artifacts["review.json"])["sample"]["answered"] > 0
+    assert "What people said instead" in artifacts["review.html"]
 
 
 def test_a_report_that_cannot_be_made_is_logged_and_the_task_succeeds(

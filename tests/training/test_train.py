@@ -29,6 +29,8 @@ from airflow_provider_autoglm.training.fit import fit
 from airflow_provider_autoglm.training.history import History
 from airflow_provider_autoglm.training.network import load_classifier
 from airflow_provider_autoglm.training.packaged import PackagedModel
+from airflow_provider_autoglm.training.train import _review_tags
+from tests.corpus.publish.conftest import Datasets, review, rows
 from tests.mlflow_server import MlflowServer
 from tests.training.conftest import NewRun, Trained
 from tests.training.published import LABELS, passages, publish_pairs, settings_with
@@ -40,6 +42,8 @@ def test_a_version_goes_to_the_server_and_comes_back_as_it_was(trained: Trained,
     assert (registered.model_uri, registered.digest) == (f"runs:/{run.run_id}/model", model.digest)
     assert registered.tags["autoglm.dataset_version"] == "1"
     assert registered.tags["autoglm.dataset_digest"] == Corpus.open(dataset).digest
+    assert registered.tags["autoglm.dataset_reviewed"] == "false"
+    assert "autoglm.dataset_accuracy" not in registered.tags
     assert registered.tags["autoglm.reasons"] == "manual"
     folder = str(tmp_path / "downloaded")
     download_model(model.model_uri, model.digest, folder, run.client)
@@ -48,6 +52,16 @@ def test_a_version_goes_to_the_server_and_comes_back_as_it_was(trained: Trained,
     verdict = compare(dataset, folder, None, EvaluateSettings(min_gain=0.2))
     assert verdict.passed
     json.dumps(model.to_dict())
+
+
+def test_a_model_tells_whether_people_have_checked_what_it_learned_from(tmp_path: Path) -> None:
+    datasets = Datasets(tmp_path)
+    datasets.publish(datasets.corpus(rows(0, 10), review=review()))
+
+    assert _review_tags(Dataset.open(f"{datasets.uri}/v1")) == {
+        "autoglm.dataset_reviewed": "true",
+        "autoglm.dataset_accuracy": "91.2% (95% interval 87.8% to 93.8%)",
+    }
 
 
 def test_the_run_has_the_metrics_and_no_other_run_was_touched(trained: Trained) -> None:

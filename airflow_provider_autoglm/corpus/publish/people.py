@@ -11,7 +11,7 @@ _UNDATED = float("-inf")
 
 
 class Word(NamedTuple):
-    """A label given by people: of two for one text the greater counts, the later one, of equal times feedback.
+    """A label given by people: of two for one text the later one counts, of equal times feedback.
 
     ``at`` is the row's ``fetched_at`` in seconds since 1970; a row without one is older than any other.
     """
@@ -26,9 +26,3 @@ def word_of(values: Mapping[str, Any]) -> Word | None:
         return None
     fetched = values.get("fetched_at")
     return Word(_UNDATED if fetched is None else fetched.timestamp(), values["label_source"] == "feedback")
-
-
-def outranks(word: Word | None, name: str, other: Word | None, other_name: str) -> bool:
-    """Whether one row goes before another: people's before a machine's, then the greater word, then the lesser name."""
-    mine, theirs = word or (), other or ()
-    return mine > theirs or (mine == theirs and name < other_name)

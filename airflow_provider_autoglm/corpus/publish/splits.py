@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Set
+from array import array
+from collections.abc import Iterable, Iterator
 
 from airflow_provider_autoglm.exceptions import SplitLeakageError
 from airflow_provider_autoglm.settings import PublishSettings
@@ -11,29 +12,32 @@ from airflow_provider_autoglm.settings import PublishSettings
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 SPLITS = (TRAIN, VALIDATION, TEST)
 _HASH_RANGE = 2**64
+_DATA_FOLDER = "data/"
 
 
 class Clusters:
-    """Disjoint sets of documents that must not be split; a set is named by its smallest id."""
+    """Disjoint sets of documents that must not be split, by numbers below ``members``; 4 bytes each.
 
-    def __init__(self) -> None:
-        self._parent: dict[str, str] = {}
+    A set is named by its smallest number. Numbers that follow the order of ids name it by its smallest id.
+    """
 
-    def join(self, one: str, other: str) -> None:
-        """Put both ids, with all that belongs to them, into one set."""
+    def __init__(self, members: int) -> None:
+        self._parent = array("i", range(members))
+
+    def join(self, one: int, other: int) -> None:
+        """Put both, with all that belongs to them, into one set."""
         one, other = self.name_of(one), self.name_of(other)
         if one != other:
-            first, second = sorted((one, other))
-            self._parent[second] = first
+            self._parent[max(one, other)] = min(one, other)
 
-    def name_of(self, member: str) -> str:
-        """The smallest id of the member's set."""
+    def name_of(self, member: int) -> int:
+        """The smallest number of the member's set."""
+        parent = self._parent
         root = member
-        while (parent := self._parent.get(root, root)) != root:
-            root = parent
-        while (parent := self._parent.get(member, member)) != root:
-            self._parent[member] = root
-            member = parent
+        while parent[root] != root:
+            root = parent[root]
+        while parent[member] != root:
+            parent[member], member = root, parent[member]
         return root
 
 
@@ -41,14 +45,7 @@ def hashed_split(cluster: str, settings: PublishSettings) -> str:
     """The split of a new cluster: a hash of its name, so that every run and machine agrees."""
     digest = hashlib.sha256(cluster.encode()).digest()
     share = int.from_bytes(digest[:8], "big") / _HASH_RANGE
-    if share < settings.test_fraction:
-        return TEST
-    return VALIDATION if share < settings.test_fraction + settings.validation_fraction else TRAIN
-
-
-def inherited_split(earlier: Set[str]) -> str:
-    """The split of a cluster that earlier versions had in ``earlier``: once test, always test; merged means test."""
-    return next(iter(earlier)) if len(earlier) == 1 else TEST
+    return _split_at(share, settings)
 
 
 def refuse_leakage(rows: Iterable[tuple[str, str]]) -> None:
@@ -61,3 +58,30 @@ def refuse_leakage(rows: Iterable[tuple[str, str]]) -> None:
         other = seen.setdefault(cluster, split)
         if other != split:
             raise SplitLeakageError(cluster, sorted((other, split)))
+
+
+def splits_by_time(
+    clusters: Iterable[tuple[str, int]], rows: int, settings: PublishSettings
+) -> Iterator[tuple[str, str]]:
+    """The splits of clusters that have none yet: the newest are ``test``, those before them ``validation``.
+
+    :param clusters: name and rows of each, the newest first.
+    :param rows: rows of all of them. A cluster goes where the middle of its rows lies, so that shares are as near to
+        what is asked for as whole clusters allow.
+    """
+    newer = 0
+    for name, members in clusters:
+        share = (newer + members / 2) / rows
+        newer += members
+        yield name, _split_at(share, settings)
+
+
+def _split_at(share: float, settings: PublishSettings) -> str:
+    if share < settings.test_fraction:
+        return TEST
+    return VALIDATION if share < settings.test_fraction + settings.validation_fraction else TRAIN
+
+
+def split_of(shard_name: str) -> str:
+    """The split that a shard of a dataset belongs to, by its name ``data/<split>-…``."""
+    return shard_name.removeprefix(_DATA_FOLDER).partition("-")[0]

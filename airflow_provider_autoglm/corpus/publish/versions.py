@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from airflow_provider_autoglm.corpus.manifest import Manifest, find_manifest
 from airflow_provider_autoglm.corpus.storage import Storage, as_uri
@@ -19,6 +20,12 @@ class Version:
     number: int
     uri: str
     manifest: Manifest
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What the manifest says of the dataset."""
+        assert self.manifest.dataset is not None
+        return self.manifest.dataset
 
 
 def version_uri(datasets: str, number: int) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from bisect import insort
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from airflow_provider_autoglm.corpus.report.documents import Document, document_of
-from airflow_provider_autoglm.corpus.report.places import Place, row_groups, rows_at
+from airflow_provider_autoglm.corpus.report.places import Place, keep_first, row_groups, rows_at
 from airflow_provider_autoglm.corpus.store import Corpus
 from airflow_provider_autoglm.settings.base import redact_userinfo
 
@@ -56,7 +55,7 @@ def set_aside(
         pairs = zip(table["reason"].to_pylist(), table["doc_id"].to_pylist(), strict=True)
         for row, (reason, doc_id) in enumerate(pairs):
             counts[reason] += 1
-            _choose(chosen[reason], _Choice(doc_id or "", Place(first.shard, first.row + row)), examples)
+            keep_first(chosen[reason], _Choice(doc_id or "", Place(first.shard, first.row + row)), examples)
     places = [choice.place for choices in chosen.values() for choice in choices]
     rows = rows_at(corpus, places, [*_SHOWN, *notes])
     return tuple(
@@ -65,18 +64,14 @@ def set_aside(
     )
 
 
-def _choose(choices: list[_Choice], choice: _Choice, limit: int) -> None:
-    """Keep the ``limit`` first in order; of copies one is enough."""
-    if len(choices) == limit and choice >= choices[-1]:
-        return
-    if choice not in choices:
-        insort(choices, choice)
-        del choices[limit:]
+def shortened(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The row with the beginnings of its texts."""
+    return {name: value[:MOST_CHARS_READ] if isinstance(value, str) else value for name, value in row.items()}
 
 
 def _example(row: Mapping[str, Any], notes: Sequence[str]) -> Example:
-    shortened = {name: value[:MOST_CHARS_READ] if isinstance(value, str) else value for name, value in row.items()}
-    return Example(document_of(shortened), dict(_told(shortened, notes)))
+    row = shortened(row)
+    return Example(document_of(row), dict(_told(row, notes)))
 
 
 def _told(row: Mapping[str, Any], notes: Sequence[str]) -> Iterator[tuple[str, str]]:

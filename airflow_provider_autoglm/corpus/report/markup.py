@@ -48,20 +48,22 @@ def settings_shown(title: str, items: Mapping[str, str]) -> str:
     return f'<h2>{escape(title)}</h2><dl class="settings">{definitions(items)}</dl>'
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[str | int]]) -> str:
-    """A table of plain texts and numbers; the first column names the row."""
+def table(columns: Sequence[str], rows: Iterable[Sequence[str | float]]) -> str:
+    """A table of plain texts, counts and (as floats) shares; the first column names the row."""
     head_cells = "".join(f'<th scope="col">{escape(name)}</th>' for name in columns)
     body = "".join(f"<tr>{_cells(row)}</tr>" for row in rows)
     return f"<table><thead><tr>{head_cells}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def _cells(row: Sequence[str | int]) -> str:
+def _cells(row: Sequence[str | float]) -> str:
     name, *values = row
-    cells = (
-        f"<td>{value:,}</td>" if isinstance(value, int) else f'<td class="words">{escape(value)}</td>'
-        for value in values
-    )
-    return f'<th scope="row">{escape(str(name))}</th>{"".join(cells)}'
+    return f'<th scope="row">{escape(str(name))}</th>{"".join(map(_cell, values))}'
+
+
+def _cell(value: str | float) -> str:
+    if isinstance(value, str):
+        return f'<td class="words">{escape(value)}</td>'
+    return f"<td>{value:,}</td>" if isinstance(value, int) else f"<td>{value:.3f}</td>"
 
 
 def figure(title: str, html: str) -> str:

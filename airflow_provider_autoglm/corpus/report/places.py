@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import insort
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +18,22 @@ class Place(NamedTuple):
 
     shard: StoredShard
     row: int
+
+
+class _Ordered(Protocol):
+    def __lt__(self, other: Self, /) -> bool: ...
+
+
+_OrderedT = TypeVar("_OrderedT", bound=_Ordered)
+
+
+def keep_first(choices: list[_OrderedT], choice: _OrderedT, limit: int) -> None:
+    """Add ``choice`` if it is one of the ``limit`` first in order; of copies one is enough."""
+    if len(choices) >= limit and not (choices and choice < choices[-1]):
+        return
+    if choice not in choices:
+        insort(choices, choice)
+        del choices[limit:]
 
 
 def row_groups(corpus: Corpus, kind: Kind, columns: Sequence[str]) -> Iterator[tuple[Place, pa.Table]]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 STYLE = """
 :root { color-scheme: light dark; --page: #fff; --panel: #f5f7fa; --line: #d9dfe7; --ink: #1b2430; --quiet: #566274;
-  --bar: #2f6fc4; --link: #1f5fb4; --del: #fde2de; --del-ink: #8a1c10; --ins: #d8f0de; --ins-ink: #0f5c2c; }
+  --bar: #2f6fc4; --link: #1f5fb4; --del: #fde2de; --del-ink: #8a1c10; --ins: #d8f0de; --ins-ink: #0f5c2c;
+  --for: 34 139 76; --against: 200 62 45; }
 @media (prefers-color-scheme: dark) { :root { --page: #12161c; --panel: #1a2029; --line: #313a47; --ink: #e3e8ef;
   --quiet: #9aa7b8; --bar: #6aa5f0; --link: #8dbbf5; --del: #4d1f1c; --del-ink: #ffb9af; --ins: #163d25;
-  --ins-ink: #a5e8b9; } }
+  --ins-ink: #a5e8b9; --for: 58 170 102; --against: 224 92 76; } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--page); color: var(--ink);
   font: 15px/1.55 system-ui, -apple-system, "Segoe UI", "Noto Sans", sans-serif; }
@@ -38,6 +39,7 @@ svg text { font-size: 12px; text-anchor: middle; fill: var(--quiet); font-varian
 svg .count { fill: var(--ink); }
 .bar { fill: var(--bar); }
 .axis { stroke: var(--line); }
+.target { stroke: var(--ink); stroke-width: 2; stroke-dasharray: 4 3; }
 details { margin-top: 6px; font-size: 13px; }
 summary { color: var(--quiet); cursor: pointer; }
 table { margin-top: 6px; border-collapse: collapse; font-variant-numeric: tabular-nums; }
@@ -67,6 +69,15 @@ del { background: var(--del); color: var(--del-ink); border-radius: 3px; padding
   text-decoration: underline dashed; text-decoration-thickness: 1px; text-underline-offset: 4px; }
 ins { background: var(--ins); color: var(--ins-ink); border-radius: 3px; padding: 0 2px;
   text-decoration: underline; text-decoration-thickness: 2px; text-underline-offset: 3px; }
+.bars { width: 100%; }
+.bars th:first-child { text-align: left; overflow-wrap: anywhere; }
+.bars .length { width: 45%; padding-right: 0; vertical-align: middle; }
+.bars .length span { display: block; height: 12px; min-width: 2px; border-radius: 2px; background: var(--bar); }
+mark { color: inherit; border-radius: 3px; padding: 0 2px; text-underline-offset: 4px; }
+mark.for { background: rgb(var(--for) / .16); text-decoration: underline rgb(var(--for)) 2px; }
+mark.against { background: rgb(var(--against) / .16); text-decoration: underline dashed rgb(var(--against)) 2px; }
+mark.strong.for { background: rgb(var(--for) / .42); text-decoration-thickness: 4px; }
+mark.strong.against { background: rgb(var(--against) / .42); text-decoration-thickness: 3px; }
 @media (max-width: 760px) {
   main { padding: 20px 14px 40px; }
   .charts, .sides, .reasons { grid-template-columns: minmax(0, 1fr); }

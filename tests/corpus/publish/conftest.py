@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from airflow_provider_autoglm.corpus.manifest import Manifest
+from airflow_provider_autoglm.corpus.manifest import Input, Manifest, ReviewRecord
 from airflow_provider_autoglm.corpus.publish import PublishedDataset, publish
+from airflow_provider_autoglm.corpus.publish.record import DatasetRecord
 from airflow_provider_autoglm.corpus.stage import StageAttempt
 from airflow_provider_autoglm.corpus.store import Corpus
 from airflow_provider_autoglm.settings import PublishSettings
@@ -37,14 +38,40 @@ def rows(first: int, end: int, **columns: Any) -> list[Row]:
     return [row(number, "ab"[number % 2], **columns) for number in range(first, end)]
 
 
-def write_table(uri: str, table: pa.Table, *, rows_of_a_shard: int) -> str:
-    """Commit a table as it is, as the label stage would."""
-    attempt = StageAttempt("label", [], uri, {})
+def write_table(
+    uri: str,
+    table: pa.Table,
+    *,
+    rows_of_a_shard: int,
+    inputs: Sequence[Input] = (),
+    metrics: Mapping[str, float] | None = None,
+    review: ReviewRecord | None = None,
+) -> str:
+    """Commit a table as it is, as the label stage would, or with a ``review`` as the one after it."""
+    attempt = StageAttempt("label" if review is None else "review", inputs, uri, {})
     for first in range(0, table.num_rows, rows_of_a_shard):
         attempt.count_in(min(rows_of_a_shard, table.num_rows - first))
         attempt.write(table.slice(first, rows_of_a_shard))
         attempt.finish_shards()
-    return attempt.commit().uri
+    return attempt.commit(metrics=metrics, review=review).uri
+
+
+def review(**values: Any) -> ReviewRecord:
+    """A review that was passed; ``values`` change it."""
+    passed = {
+        "outcome": "passed",
+        "accuracy": 0.912,
+        "low": 0.878,
+        "high": 0.938,
+        "confidence": 0.95,
+        "target": 0.8,
+        "population": 500,
+        "asked": 246,
+        "answered": 241,
+        "corrected": 17,
+        "rounds": 1,
+    }
+    return ReviewRecord.model_validate({**passed, **values})
 
 
 @dataclass
@@ -59,13 +86,13 @@ class Datasets:
         """Where the versions lie."""
         return f"{self.folder.as_uri()}/datasets"
 
-    def corpus(self, content: Sequence[Row] | pa.Table, *, rows_of_a_shard: int = 10) -> str:
-        """Commit labelled rows as a corpus of its own; its URI."""
+    def corpus(self, content: Sequence[Row] | pa.Table, *, rows_of_a_shard: int = 10, **more: Any) -> str:
+        """Commit labelled rows as a corpus of its own, see :func:`write_table`; its URI."""
         table = content if isinstance(content, pa.Table) else pa.Table.from_pylist(list(content))
         if table.num_columns == 0:
             table = pa.Table.from_pylist([row(0)]).slice(0, 0)
         uri = f"{self.folder.as_uri()}/corpus-{len(self.corpora)}"
-        self.corpora.append(write_table(uri, table, rows_of_a_shard=rows_of_a_shard))
+        self.corpora.append(write_table(uri, table, rows_of_a_shard=rows_of_a_shard, **more))
         return self.corpora[-1]
 
     def publish(self, *sources: str | Sequence[Row], **settings: Any) -> PublishedDataset:
@@ -76,6 +103,10 @@ class Datasets:
     def manifest(self, version: int) -> Manifest:
         """The manifest of a version."""
         return Corpus.open(f"{self.uri}/v{version}").manifest
+
+    def record(self, version: int) -> DatasetRecord:
+        """What the manifest of a version says of it."""
+        return DatasetRecord.of(self.manifest(version))
 
     def rows(self, version: int) -> dict[str, Row]:
         """The rows of a version by ``doc_id``, each with its ``split``."""

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_autoglm.corpus.publish import publish
-from airflow_provider_autoglm.corpus.publish.people import Word, outranks, word_of
+from airflow_provider_autoglm.corpus.publish.people import Word, word_of
 from airflow_provider_autoglm.corpus.stage import Provenance
 from airflow_provider_autoglm.settings import PublishSettings
 from tests.corpus.publish.conftest import Datasets, Row, row, rows
@@ -183,11 +183,13 @@ def test_a_label_that_only_a_machine_gave_is_nobodys_word() -> None:
     assert word_of({"label": "a", "label_source": "human"}) == Word(float("-inf"), False)
 
 
-def test_an_undated_label_from_people_still_goes_before_a_machines() -> None:
-    undated = Word(float("-inf"), False)
-    assert outranks(undated, "z", None, "a")
-    assert not outranks(None, "a", undated, "z")
-    assert outranks(None, "a", None, "z")
+@pytest.mark.parametrize("first", ["machine", "people"])
+def test_an_undated_label_from_people_still_goes_before_a_machines(datasets: Datasets, first: str) -> None:
+    undated = {**feedback(1, "z"), "fetched_at": None}
+    new = [machine(1, "a", day=9), undated, {**feedback(2, "b", text="Another text."), "fetched_at": None}]
+    datasets.publish(new if first == "machine" else new[::-1])
+
+    assert labels_of(datasets, 1) == {"doc-0001": "z", "doc-0002": "b"}
 
 
 def test_the_version_names_the_reasons_and_checks_of_its_run(datasets: Datasets) -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,6 +21,7 @@ from airflow_provider_autoglm.exceptions import (
     EmptyClassError,
     EmptyDatasetError,
     IncompatibleSchemasError,
+    LabelSetChangedError,
     MissingColumnsError,
     SchemaChangedError,
     ShardDamagedError,
@@ -218,7 +221,7 @@ def test_rows_that_are_no_documents_or_of_no_known_label_are_rejected(datasets: 
 
 def test_a_label_taken_out_of_the_settings_leaves_the_dataset(datasets: Datasets) -> None:
     datasets.publish(rows(0, 10), labels=["a", "b"])
-    published = datasets.publish([row(20, "a")], labels=["a"])
+    published = datasets.publish([row(20, "a")], labels=["a"], allow_label_change=True)
 
     assert {values["label"] for values in datasets.rows(2).values()} == {"a"}
     assert published.version == 2
@@ -230,12 +233,40 @@ def test_a_label_taken_out_of_the_settings_leaves_the_dataset(datasets: Datasets
 
 def test_a_label_added_to_the_settings_is_a_new_version(datasets: Datasets) -> None:
     datasets.publish(rows(0, 10), labels=["a", "b"])
-    published = datasets.publish(rows(0, 10), labels=["a", "b", "c"], min_class_rows=0)
+    published = datasets.publish(rows(0, 10), labels=["a", "b", "c"], min_class_rows=0, allow_label_change=True)
 
     assert (published.version, published.has_news) == (2, True)
     record = datasets.manifest(2).dataset
     assert record is not None
     assert record["label_counts"] == {"a": 5, "b": 5, "c": 0}
+
+
+@pytest.mark.parametrize(
+    ("labels", "added", "removed"),
+    [(["b", "a", "c"], ["c"], []), (["a"], [], ["b"]), (["c", "a"], ["c"], ["b"])],
+)
+def test_other_classes_than_those_of_the_version_before_are_refused_by_name(
+    datasets: Datasets, labels: list[str], added: list[str], removed: list[str]
+) -> None:
+    datasets.publish(rows(0, 10), labels=["a", "b"])
+
+    with pytest.raises(LabelSetChangedError, match="those of dataset version 1: ") as raised:
+        datasets.publish(rows(10, 20), labels=labels, min_class_rows=0)
+    assert (raised.value.added, raised.value.removed) == (added, removed)
+    assert "publish.allow_label_change" in str(raised.value)
+    for name in added:
+        assert f"{name} added" in str(raised.value)
+    for name in removed:
+        assert f"{name} removed" in str(raised.value)
+    assert manifests_of(datasets) == ["v1/_manifest.json"]
+
+
+def test_the_order_of_the_classes_may_change_and_without_names_the_rows_name_them(datasets: Datasets) -> None:
+    datasets.publish(rows(0, 10), labels=["a", "b"])
+    datasets.publish(rows(10, 20), labels=["b", "a"])
+    datasets.publish([row(20, "c")])
+
+    assert [datasets.record(version).labels for version in (1, 2, 3)] == [("a", "b"), ("b", "a"), ("a", "b", "c")]
 
 
 def test_several_corpora_and_parts_of_one_are_published_together(datasets: Datasets) -> None:
@@ -506,3 +537,28 @@ def test_a_stage_of_another_kind_may_be_published(datasets: Datasets, tmp_path: 
 
     (found,) = datasets.rows(published.version).values()
     assert (found["label"], found["label_source"], found["label_score"]) == ("a", None, None)
+
+
+# Room for the plan
+
+
+def test_a_temporary_folder_without_room_is_named(datasets: Datasets) -> None:
+    corpus = datasets.corpus(rows(0, 2_000), rows_of_a_shard=1_000)
+    code = f"""
+import resource, signal
+from airflow_provider_autoglm.corpus.publish import publish, rows
+from airflow_provider_autoglm.exceptions import StorageError
+from airflow_provider_autoglm.settings import PublishSettings
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
+rows._CACHE_KIB = 64
+try:
+    publish({corpus!r}, {datasets.uri!r}, PublishSettings())
+except StorageError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert "TMPDIR" in done.stdout
+    assert manifests_of(datasets) == []

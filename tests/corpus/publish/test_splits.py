@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import shutil
 from collections import defaultdict
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,13 +14,13 @@ from airflow_provider_autoglm.corpus.publish.splits import (
     SPLITS,
     Clusters,
     hashed_split,
-    inherited_split,
     refuse_leakage,
 )
 from airflow_provider_autoglm.exceptions import SplitLeakageError
 from airflow_provider_autoglm.settings import PublishSettings
-from tests.corpus.publish.conftest import Datasets, row, rows
+from tests.corpus.publish.conftest import Datasets, Row, row, rows
 
+MONDAY = datetime(2026, 11, 2, tzinfo=UTC)
 EVEN = {"test_fraction": 0.34, "validation_fraction": 0.33}
 
 
@@ -59,24 +61,11 @@ def test_published_splits_have_about_the_shares_that_are_asked_for(datasets: Dat
 
 
 def test_clusters_are_joined_and_named_by_their_smallest_member() -> None:
-    clusters = Clusters()
-    for one, other in (("d", "c"), ("f", "e"), ("c", "f"), ("x", "y"), ("e", "d")):
+    clusters = Clusters(9)
+    for one, other in ((3, 2), (5, 4), (2, 5), (7, 8), (4, 3)):
         clusters.join(one, other)
 
-    assert {member: clusters.name_of(member) for member in "cdefxyz"} == {
-        "c": "c",
-        "d": "c",
-        "e": "c",
-        "f": "c",
-        "x": "x",
-        "y": "x",
-        "z": "z",
-    }
-
-
-def test_a_cluster_of_one_earlier_split_stays_and_one_of_several_is_test() -> None:
-    assert [inherited_split({split}) for split in SPLITS] == list(SPLITS)
-    assert inherited_split({"train", "validation"}) == inherited_split({"train", "test"}) == "test"
+    assert [clusters.name_of(member) for member in range(9)] == [0, 1, 2, 2, 2, 2, 6, 7, 7]
 
 
 def test_a_cluster_in_two_splits_is_refused() -> None:
@@ -119,6 +108,92 @@ def test_a_text_that_comes_back_under_another_address_stays_in_its_split(dataset
     found = datasets.rows(2)
     for number, split in zip(numbers, SPLITS, strict=True):
         assert found[f"doc-{1000 + number:04d}"]["split"] == found[f"doc-{number:04d}"]["split"] == split
+
+
+# By time
+
+
+def dated(number: int, day: float | None, **columns: Any) -> Row:
+    """A document that was fetched so many days after Monday."""
+    return row(number, fetched_at=None if day is None else MONDAY + timedelta(days=day), **columns)
+
+
+BY_TIME = {"split_by": "time", "test_fraction": 0.2, "validation_fraction": 0.3}
+
+
+def numbers_by_split(datasets: Datasets, version: int = 1) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = {split: [] for split in SPLITS}
+    for doc_id, values in sorted(datasets.rows(version).items()):
+        found[values["split"]].append(int(doc_id.removeprefix("doc-")))
+    return found
+
+
+def test_by_time_the_newest_documents_are_test_and_those_before_them_validation(datasets: Datasets) -> None:
+    days = [3, 9, 0, 7, 1, 8, 2, 6, 4, 5]
+    published = datasets.publish([dated(day, day) for day in days], **BY_TIME)
+
+    assert numbers_by_split(datasets) == {"test": [8, 9], "validation": [5, 6, 7], "train": [0, 1, 2, 3, 4]}
+    assert published.splits == {"train": 5, "validation": 3, "test": 2}
+
+
+def test_by_time_what_was_published_counts_before_what_was_fetched_and_undated_documents_are_oldest(
+    datasets: Datasets,
+) -> None:
+    found = [dated(number, -number if number < 8 else None, published_at=None) for number in range(10)]
+    found[3]["published_at"] = MONDAY + timedelta(days=5)
+    found[7]["published_at"] = MONDAY + timedelta(days=6)
+    datasets.publish(found, **BY_TIME)
+
+    assert numbers_by_split(datasets) == {"test": [3, 7], "validation": [0, 1, 2], "train": [4, 5, 6, 8, 9]}
+
+
+def test_by_time_a_time_without_a_zone_is_utc_and_text_is_none(datasets: Datasets) -> None:
+    days = [(MONDAY + timedelta(days=number)).replace(tzinfo=None) for number in range(10)]
+    datasets.publish(
+        [row(number, fetched_at=day, published_at="yesterday") for number, day in enumerate(days)], **BY_TIME
+    )
+
+    assert numbers_by_split(datasets)["test"] == [8, 9]
+
+
+def test_by_time_a_cluster_stays_whole_and_is_as_new_as_its_newest_document(datasets: Datasets) -> None:
+    members = {"cluster_id": "doc-0000"}
+    datasets.publish(
+        [dated(0, 0, **members), dated(9, 9, **members), *(dated(number, number) for number in range(1, 9))], **BY_TIME
+    )
+
+    assert numbers_by_split(datasets) == {"test": [0, 9], "validation": [6, 7, 8], "train": [1, 2, 3, 4, 5]}
+
+
+def test_by_time_a_cluster_too_large_for_a_split_goes_where_its_middle_lies(datasets: Datasets) -> None:
+    crowd = [dated(number, 9, cluster_id="doc-0001") for number in range(1, 9)]
+    datasets.publish([dated(0, 0), *crowd, dated(9, 10)], **BY_TIME)
+
+    assert numbers_by_split(datasets) == {"test": [9], "validation": [], "train": list(range(9))}
+
+
+def test_by_time_ties_are_broken_by_name_whatever_the_order_of_the_rows(datasets: Datasets) -> None:
+    datasets.publish([dated(number, 0) for number in (4, 2, 0, 1, 3, 9, 8, 7, 6, 5)], **BY_TIME)
+
+    assert numbers_by_split(datasets) == {"test": [0, 1], "validation": [2, 3, 4], "train": [5, 6, 7, 8, 9]}
+
+
+def test_by_time_what_has_a_split_keeps_it_and_shares_are_those_of_the_new_documents(datasets: Datasets) -> None:
+    datasets.publish([dated(number, 100) for number in range(20)])
+    before = numbers_by_split(datasets)
+    datasets.publish([dated(number, number) for number in range(20, 30)], **BY_TIME)
+
+    after = numbers_by_split(datasets, 2)
+    assert {split: [number for number in after[split] if number < 20] for split in SPLITS} == before
+    assert [number for number in after["test"] if number >= 20] == [28, 29]
+    assert [number for number in after["validation"] if number >= 20] == [25, 26, 27]
+
+
+def test_by_time_a_publication_without_new_documents_has_nothing_to_split(datasets: Datasets) -> None:
+    datasets.publish([dated(number, number) for number in range(10)], **BY_TIME)
+    datasets.publish([], erase_doc_ids=["doc-0009"], **BY_TIME)
+
+    assert numbers_by_split(datasets, 2)["test"] == [8]
 
 
 DOCUMENT = st.tuples(st.integers(0, 11), st.integers(0, 11), st.integers(0, 7))

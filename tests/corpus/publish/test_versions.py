@@ -34,7 +34,13 @@ def test_of_a_run_that_has_published_twice_no_version_is_read(datasets: Datasets
     corpus = datasets.corpus([row(1), row(2)])
     datasets.publish(corpus, erase_doc_ids=["unknown"])
     datasets.publish([row(3)])
-    datasets.publish(corpus, title="The same rows, published again", min_class_rows=0, labels=["a", "b", "c"])
+    datasets.publish(
+        corpus,
+        title="The same rows, published again",
+        min_class_rows=0,
+        labels=["a", "b", "c"],
+        allow_label_change=True,
+    )
 
     assert number_before(datasets, corpus) == 1
 

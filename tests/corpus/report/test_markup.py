@@ -22,7 +22,7 @@ def test_a_report_of_no_pipeline_names_none() -> None:
 
 
 def test_a_table_tells_numbers_from_words() -> None:
-    found = Page(figure("F", table(["name", "rows", "meaning"], [("<n>", 1_234, "a & b")])))
-    assert found.texts("th") == ["name", "rows", "meaning", "<n>"]
-    assert found.texts("td") == ["1,234", "a & b"]
+    found = Page(figure("F", table(["name", "rows", "share", "meaning"], [("<n>", 1_234, 0.25, "a & b")])))
+    assert found.texts("th") == ["name", "rows", "share", "meaning", "<n>"]
+    assert found.texts("td") == ["1,234", "0.250", "a & b"]
     assert found.texts("td", **{"class": "words"}) == ["a & b"]

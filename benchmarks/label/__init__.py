@@ -1,0 +1,1 @@
+"""Labelling: throughput against transformers, and accuracy on public sets."""
