@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 CONSTRAINTS := constraints/airflow-3.3-python-3.11.txt
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help setup test lint bench bench-dedupe drills demo docs clean
+.PHONY: help setup test lint bench bench-dedupe bench-label drills demo docs clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -38,6 +38,9 @@ bench: setup  ## Ratios against peers, measured in one run
 
 bench-dedupe: setup  ## De-duplication against its peers, on Debian's documentation (SIZE=10k|100k|1m OUTPUT=FILE.json)
 	$(BIN)/python -m benchmarks.dedupe --size $(or $(SIZE),10k)$(if $(OUTPUT), --output $(OUTPUT))
+
+bench-label: setup  ## Labelling against transformers' pipeline, and the memory of the stage (OUTPUT=FILE.json)
+	$(BIN)/python -m benchmarks.label --memory$(if $(OUTPUT), --output $(OUTPUT))
 
 drills: setup  ## Kills, outages and load under a real Airflow, by subject (SUBJECT=canary, loop, compose, crawl)
 	$(BIN)/python -m pytest --timeout=3600 drills$(if $(SUBJECT),/test_$(SUBJECT).py)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from airflow.sdk.exceptions import AirflowNotFoundException
+
+from airflow_provider_autoglm.exceptions import SettingsError
 from airflow_provider_autoglm.operators.base import CorpusOperator
 from airflow_provider_autoglm.settings import LabelSettings, RunReference
 
@@ -12,6 +15,7 @@ if TYPE_CHECKING:
     from airflow_provider_autoglm.corpus.result import StageResult
     from airflow_provider_autoglm.corpus.store import Corpus
     from airflow_provider_autoglm.labeling.labels import Labeler
+    from airflow_provider_autoglm.labeling.llm.endpoint import Endpoint
     from airflow_provider_autoglm.operators.stage_run import StageRun
     from airflow_provider_autoglm.tracking.registered_models import RegisteredModels
 
@@ -59,9 +63,7 @@ def _means(settings: LabelSettings, stage_run: StageRun) -> dict[str, Any]:
 def _outside(settings: LabelSettings, stage_run: StageRun) -> dict[str, Any]:
     """What Airflow connections lead to: a language model, or the registry of models."""
     if settings.kind == "llm":
-        from airflow_provider_autoglm.hooks.llm import LlmHook
-
-        return {"endpoint": LlmHook(settings.llm.conn_id).get_endpoint()}
+        return {"endpoint": _endpoint(settings.llm.conn_id)}
     if settings.kind != "classifier":
         return {}
     from airflow_provider_autoglm.hooks.mlflow import MlflowHook
@@ -74,6 +76,16 @@ def _outside(settings: LabelSettings, stage_run: StageRun) -> dict[str, Any]:
         return hook.get_registered_models(worker_folder("models"))
 
     return {"pin_model": lambda uri: models().pin(uri), "fetch_model": lambda uri: models().fetch(uri)}
+
+
+def _endpoint(conn_id: str) -> Endpoint:
+    from airflow_provider_autoglm.hooks.llm import LlmHook
+
+    try:
+        return LlmHook(conn_id).get_endpoint()
+    except AirflowNotFoundException:
+        problem = f"label.llm.conn_id: there is no connection {conn_id}; create one of type autoglm_llm"
+        raise SettingsError([problem]) from None
 
 
 def _of_run(run: RunReference, stage_run: StageRun) -> dict[str, Any]:

@@ -140,7 +140,7 @@ class AskReviewersOperator(HITLOperator):
 
     def _given(self, form: Form, event: Mapping[str, Any]) -> dict[str, Any] | None:
         """What stands in the fields; None if nobody answered, or if other texts were shown than those of ``form``."""
-        from airflow_provider_autoglm.operators.review_form import FORM_FIELD, option_of
+        from airflow_provider_autoglm.operators.review_form import HIDDEN, option_of
 
         if "error" in event:
             self.log.warning("%s: nobody has answered in time", form.uri)
@@ -152,7 +152,8 @@ class AskReviewersOperator(HITLOperator):
                 form.uri,
             )
             return None
-        return {name: value for name, value in (event.get("params_input") or {}).items() if name != FORM_FIELD}
+        given = event.get("params_input") or {}
+        return {name: value for name, value in given.items() if not name.startswith(HIDDEN)}
 
 
 class DecideReviewOperator(CorpusOperator):
@@ -263,8 +264,8 @@ def _flat(answers: Any) -> Iterator[str]:
     """The URIs in nested lists; mapped tasks of which there were none leave nothing."""
     if isinstance(answers, str):
         yield answers
-    elif answers is not None:
-        for each in answers[:]:  # one request; iterating asks for each mapped task
+    else:
+        for each in () if answers is None else answers[:]:  # one request; iterating asks for each mapped task
             yield from _flat(each)
 
 

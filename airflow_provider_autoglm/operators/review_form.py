@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from airflow_provider_autoglm.labeling.review import Form, FormRow
     from airflow_provider_autoglm.settings import LabelDefinition
 
-FORM_FIELD = "form"
-"""A hidden field that carries the heading of the form; its value is the form's URI."""
+HIDDEN = "about_"
+"""Begins the name of each hidden field; it is there for its heading, which tells of the form or of a class."""
 
 _HEX_DIGITS_OF_CODE = 6
-_LONGEST_PHRASES = 110
+_LONGEST_PHRASES = 150
 _LONGEST_ADDRESS = 120
 _LONGEST_TITLE = 120
 _LONGEST_WORD = 40
@@ -58,19 +58,21 @@ def option_of(form: Form) -> str:
 
 
 def fields_of(form: Form, labels: Iterable[LabelDefinition]) -> ParamsDict:
-    """A field ``row_00`` … for each text, where a class is chosen by its name; each option tells what it is about."""
+    """A field ``row_00`` … for each text, where a class is chosen by its name, below what there is to know."""
     from airflow_provider_autoglm.labeling.review import NONE_OF_THESE
 
     name, what_to_do = _SETS[form.review_set]
     heading = f"Form {form.number} of {form.count}, {name}. {what_to_do.format(none=NONE_OF_THESE)}"
-    shown = _options(form, labels, NONE_OF_THESE)
-    fields = {FORM_FIELD: Param(form.uri, type="string", const=form.uri, section=heading)}
+    fields = {f"{HIDDEN}form": _hidden(form.uri, heading)}
+    for number, label in enumerate(labels):
+        # Not in the list of choices: who types a class's name there finds every choice that has the word in it.
+        if label.phrases:
+            fields[f"{HIDDEN}{number:02d}"] = _hidden(label.name, f"{label.name}: {_described(label.phrases)}")
     for number, row in enumerate(form.rows, start=1):
         fields[row.field] = Param(
             row.prefilled,
             type=["null", "string"],
-            enum=list(shown),
-            values_display=shown,
+            enum=[*form.labels, NONE_OF_THESE],
             title=f"Class of text {number}",
             section=f"■ {number}. {_heading_of(row)}",
             description=_shortened(row.url or "", _LONGEST_ADDRESS),
@@ -78,11 +80,8 @@ def fields_of(form: Form, labels: Iterable[LabelDefinition]) -> ParamsDict:
     return ParamsDict(fields)
 
 
-def _options(form: Form, labels: Iterable[LabelDefinition], none_of_these: str) -> dict[str, str]:
-    """What the list of choices shows for each answer."""
-    about = {label.name: _described(label.phrases) for label in labels}
-    shown = {name: f"{name} ({about[name]})" if about.get(name) else name for name in form.labels}
-    return shown | {none_of_these: none_of_these}
+def _hidden(value: str, heading: str) -> Param:
+    return Param(value, type="string", const=value, section=heading)
 
 
 def _described(phrases: Iterable[str]) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from tempfile import TemporaryDirectory
-from urllib.parse import quote
 
 from mlflow.artifacts import download_artifacts
 from mlflow.exceptions import MlflowException
@@ -18,6 +18,7 @@ from airflow_provider_autoglm.exceptions import ModelNotFoundError
 from airflow_provider_autoglm.tracking.server import SERVER_ERRORS, check_reachable, explain
 
 _URI = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>\d+))")
+_HEX_DIGITS_OF_SERVER = 16
 _MISSING = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}
 
 
@@ -50,7 +51,8 @@ class RegisteredModels:
         :raises ModelNotFoundError: as :meth:`pin` does, and if the files are gone.
         """
         match = _matched(self.pin(uri))
-        target = os.path.join(self.folder, quote(self.client.tracking_uri, safe=""), match["name"], match["version"])
+        server = hashlib.sha256(self.client.tracking_uri.encode()).hexdigest()[:_HEX_DIGITS_OF_SERVER]
+        target = os.path.join(self.folder, server, match["name"], match["version"])
         if os.path.isdir(target):
             return target
         os.makedirs(os.path.dirname(target), exist_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,20 +34,24 @@ class Race:
 
 
 def prepare(folder: Path, texts: int, max_tokens: int) -> Race:
-    """Write the classifier and at least ``texts`` docstrings, all areas alike, to ``folder``.
-
-    Of every second one only the first paragraph is taken: short ones, which are left out where these are gathered, are
-    half of all, and then the lengths are about those that docstrings have.
-    """
+    """Write the classifier and at least ``texts`` docstrings, all areas alike, to ``folder``."""
     each = -(-texts // len(AREAS))
     trained_on = [one for area in AREAS for one in sample_area(area, TRAINED_ON)]
     labelled = [one for area in AREAS for one in sample_area(area, each, skip=TRAINED_ON)]
     np.random.default_rng(SEED).shuffle(labelled)  # type: ignore[arg-type]
     model, path = folder / "classifier", folder / "texts.parquet"
     write_classifier(str(model), trained_on, max_tokens)
-    mixed = [one.text.partition("\n\n")[0] if row % 2 else one.text for row, one in enumerate(labelled)]
-    pq.write_table(pa.table({"text": mixed}), path)
-    return Race(str(model), str(path), [one.area for one in labelled], [len(text) for text in mixed])
+    read = mixed([one.text for one in labelled])
+    pq.write_table(pa.table({"text": read}), path)
+    return Race(str(model), str(path), [one.area for one in labelled], [len(text) for text in read])
+
+
+def mixed(texts: Sequence[str]) -> list[str]:
+    """``texts``, of every second one only its first paragraph.
+
+    Short docstrings are left out where these are gathered, but are half of all: so the lengths are about those of all.
+    """
+    return [text.partition("\n\n")[0] if row % 2 else text for row, text in enumerate(texts)]
 
 
 def write_classifier(folder: str, docstrings: list[Docstring], max_tokens: int) -> None:
@@ -58,7 +63,8 @@ def write_classifier(folder: str, docstrings: list[Docstring], max_tokens: int) 
     with torch.no_grad():
         model.encoder.classifier.weight.copy_(torch.from_numpy(fitted.coef_[order]))
         model.encoder.classifier.bias.copy_(torch.from_numpy(fitted.intercept_[order]))
-    model.encoder.save_pretrained(folder)
+    with models.without_progress_bars():
+        model.encoder.save_pretrained(folder)
     model.tokenizer.save_pretrained(folder)
 
 

@@ -90,12 +90,13 @@ class Deployment:
         (asset,) = self.stack.api.call("GET", "assets", params={"uri_pattern": uri})["assets"]
         self.stack.api.call("POST", "assets/events", json={"asset_id": asset["id"], "extra": extra})
 
-    def mlflow_runs(self, run_id: str) -> list[dict[str, Any]]:
+    def mlflow_runs(self, run_id: str, *, pipeline: str = "default") -> list[dict[str, Any]]:
         """The parent of a DAG run, then its children; asked by plain HTTP, as a user with the password would."""
         session = requests.Session()
         session.auth = (ADMIN, ADMIN_PASSWORD)
         api = f"{self.mlflow.uri}/api/2.0/mlflow"
-        experiment = session.get(f"{api}/experiments/get-by-name", params={"experiment_name": "autoglm/default"}).json()
+        name = {"experiment_name": f"autoglm/{pipeline}"}
+        experiment = session.get(f"{api}/experiments/get-by-name", params=name).json()
         identifier = experiment["experiment"]["experiment_id"]
 
         def search(condition: str) -> list[dict[str, Any]]:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pytest
 import torch
@@ -14,11 +13,9 @@ import torch
 from airflow_provider_autoglm.corpus.store import write_corpus
 from airflow_provider_autoglm.labeling import models
 from airflow_provider_autoglm.labeling.embedding import EmbeddingLabeler
-from airflow_provider_autoglm.settings import LabelSettings, TrainSettings
-from airflow_provider_autoglm.training.data import Examples
-from airflow_provider_autoglm.training.package import write_package
-from tests.labeling.sentences import LABELS, TEXTS, TRUTH
-from tests.labeling.tiny_models import SUBJECTS, classifier
+from airflow_provider_autoglm.settings import LabelSettings
+from tests.labeling.sentences import LABELS, TEXTS
+from tests.labeling.tiny_models import write_tiny_package
 
 POISON = "zebra"
 """A word whose vector is not a number in the poisoned model."""
@@ -68,9 +65,6 @@ def write_source(tmp_path: Path) -> WriteSource:
 @pytest.fixture(scope="session")
 def tiny_package(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The folder of a tiny classifier that knows the test sentences, as the training of this package writes it."""
-    network, tokenizer = classifier()
     folder = str(tmp_path_factory.mktemp("packaged") / "model")
-    reference = Examples(TEXTS, TEXTS, np.array([SUBJECTS.index(name) for name in TRUTH]))
-    model = models.LoadedModel(tokenizer, network)
-    write_package(model, folder, TrainSettings(), labels=SUBJECTS, max_tokens=64, reference=reference)
+    write_tiny_package(folder)
     return folder

@@ -11,6 +11,10 @@ import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, BertForSequenceClassification, BertModel, PreTrainedTokenizerFast
 
+from airflow_provider_autoglm.labeling.models import LoadedModel
+from airflow_provider_autoglm.settings import TrainSettings
+from airflow_provider_autoglm.training.data import Examples
+from airflow_provider_autoglm.training.package import write_package
 from tests.labeling.sentences import LABELS, TEXTS, TRUTH
 
 SUBJECTS = tuple(str(label["name"]) for label in LABELS)
@@ -114,3 +118,11 @@ def _written(network: Any, tokenizer: PreTrainedTokenizerFast, folder: str) -> s
     network.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+def write_tiny_package(folder: str) -> None:
+    """A tiny classifier that knows the test sentences, as the training of this package writes it."""
+    network, tokenizer = classifier()
+    reference = Examples(TEXTS, TEXTS, np.array([SUBJECTS.index(name) for name in TRUTH]))
+    model = LoadedModel(tokenizer, network)
+    write_package(model, folder, TrainSettings(), labels=SUBJECTS, max_tokens=64, reference=reference)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from airflow.models import import_all_models
 from airflow.models.hitl import HITLDetail
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.trigger import handle_event_submit
@@ -19,6 +20,7 @@ from airflow.sdk.timezone import utcnow
 from airflow.triggers.base import TriggerEvent
 from airflow.utils.session import create_session
 from sqlalchemy import select
+from sqlalchemy.orm import configure_mappers
 
 from airflow_provider_autoglm.corpus.storage import Storage
 from airflow_provider_autoglm.corpus.store import Corpus, write_corpus
@@ -80,6 +82,9 @@ class Reviewer:
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
+        # Here, since two threads that import Airflow's models at once wait for each other.
+        import_all_models()  # type: ignore[no-untyped-call]
+        configure_mappers()
         over = Event()
         thread = Thread(target=self._answer_until, args=(over,))
         thread.start()
@@ -92,7 +97,7 @@ class Reviewer:
     @property
     def fields(self) -> list[dict[str, Any]]:
         """The fields of all forms that stand for a text."""
-        return [shown for detail in self.asked for name, shown in detail.params.items() if name != "form"]
+        return [shown for detail in self.asked for name, shown in detail.params.items() if name.startswith("row_")]
 
     def _answer_until(self, over: Event) -> None:
         waiting = select(TaskInstance).where(TaskInstance.state == "awaiting_input")
@@ -101,13 +106,12 @@ class Reviewer:
                 for instance in session.scalars(waiting).all():
                     detail = session.scalars(select(HITLDetail).where(HITLDetail.ti_id == instance.id)).one()
                     self._answer(detail)
-                    handle_event_submit(
-                        TriggerEvent(detail.as_resume_event_payload()), task_instance=instance, session=session
-                    )
+                    answered = TriggerEvent(detail.as_resume_event_payload())  # type: ignore[no-untyped-call]
+                    handle_event_submit(answered, task_instance=instance, session=session)
 
     def _answer(self, detail: HITLDetail) -> None:
-        texts = {name: shown for name, shown in detail.params.items() if name != "form"}
-        detail.responded_at, detail.chosen_options = utcnow(), detail.options
+        texts = {name: shown for name, shown in detail.params.items() if name.startswith("row_")}
+        detail.responded_at, detail.chosen_options = utcnow(), list(detail.options)
         detail.params_input = {name: self.says(shown) for name, shown in texts.items()}
         self.asked.append(HITLDetail(subject=detail.subject, options=detail.options, params=detail.params))
 
@@ -163,7 +167,7 @@ class Review:
     @property
     def rows(self) -> list[dict[str, Any]]:
         """What is to be published."""
-        return Corpus.open(self.seen["corpus"]).to_table().to_pylist()
+        return list(Corpus.open(self.seen["corpus"]).to_table().to_pylist())
 
 
 @pytest.fixture
@@ -251,7 +255,7 @@ def kept(form: Form, event: Mapping[str, Any]) -> Answers:
 
 def answer_of(form: Form, label: str | None, **more: Any) -> dict[str, Any]:
     given = {row.field: label for row in form.rows}
-    return {"chosen_options": [option_of(form)], "params_input": {"form": form.uri, **given}, **more}
+    return {"chosen_options": [option_of(form)], "params_input": {"about_form": form.uri, **given}, **more}
 
 
 def test_who_has_answered_is_kept_with_the_answers(form: Form) -> None:
