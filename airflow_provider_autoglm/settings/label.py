@@ -125,7 +125,10 @@ class LabelSettings(Settings):
     )
     max_tokens: int = Field(default=256, ge=8, le=8_192, description="Tokens of a text that the model reads.")
     batch_tokens: int = Field(
-        default=2_048, ge=64, le=1_000_000, description="Tokens of one batch, padding included, at most."
+        default=2_048,
+        ge=64,
+        le=1_000_000,
+        description="Tokens of one batch, padding included, at most; on a CPU no more than 512, where more is slower.",
     )
     explain_texts: int = Field(
         default=12, ge=0, le=200, description="Texts whose deciding words the report shows; none for `llm`."
