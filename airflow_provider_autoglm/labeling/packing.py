@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable
+from functools import cache
 
 import torch
 
@@ -37,9 +38,20 @@ class PackedLinear(torch.nn.Module):  # type: ignore[misc]
 
 def packed(model: LoadedModel) -> LoadedModel:
     """``model``, 32-bit on the CPU, with its linear layers packed in place where this CPU gains by that."""
-    if platform.machine() in _X86 and torch.backends.mkldnn.is_available():
+    if platform.machine() in _X86 and _can_pack():
         replace_linear(model.encoder, PackedLinear)
     return model
+
+
+@cache
+def _can_pack() -> bool:
+    """Whether this build of torch has the multiplication, which is no part of its public interface, and does it."""
+    layer, values = torch.nn.Linear(16, 8), torch.ones(2, 16)
+    try:
+        with torch.inference_mode():
+            return bool(torch.allclose(PackedLinear(layer)(values), layer(values), atol=1e-5))
+    except (AttributeError, RuntimeError):
+        return False
 
 
 def replace_linear(network: torch.nn.Module, make: Callable[[torch.nn.Module], torch.nn.Module]) -> None:

@@ -7,9 +7,9 @@ import torch
 from airflow_provider_autoglm.exceptions import SettingsError, UnusableModelError
 from airflow_provider_autoglm.labeling import labelers
 from airflow_provider_autoglm.labeling.embedding import EmbeddingLabeler, name_of
-from airflow_provider_autoglm.labeling.encoder import SentenceEncoder, normalised
 from airflow_provider_autoglm.labeling.labels import Labels, certainty_of
-from airflow_provider_autoglm.labeling.models import BUNDLED_MODEL, load
+from airflow_provider_autoglm.labeling.models import BUNDLED_MODEL
+from airflow_provider_autoglm.labeling.network import TextNetwork, normalised
 from tests.labeling.conftest import POISON, settings_with
 from tests.labeling.sentences import LABELS, TEXTS, TRUTH
 
@@ -57,13 +57,11 @@ def test_a_label_without_phrases_is_described_by_its_name() -> None:
 
 
 def test_texts_are_labelled_alike_whatever_the_batches() -> None:
-    model = load(BUNDLED_MODEL)
     texts = [*TEXTS, " ".join(TEXTS[:12]), "Goal!"]
-    alone, together = (
-        SentenceEncoder(model, max_tokens=256, batch_tokens=batch_tokens).encode(texts)
-        for batch_tokens in (64, 1_000_000)
+    small, large, medium = (
+        TextNetwork.load(BUNDLED_MODEL, settings_with(batch_tokens=tokens)) for tokens in (64, 1_000_000, 500)
     )
-    backwards = SentenceEncoder(model, max_tokens=256, batch_tokens=500).encode(texts[::-1])[::-1]
+    alone, together, backwards = small.embed(texts), large.embed(texts), medium.embed(texts[::-1])[::-1]
     np.testing.assert_allclose(alone, together, atol=1e-5)
     np.testing.assert_allclose(alone, backwards, atol=1e-5)
 

@@ -5,9 +5,9 @@ import pytest
 
 from airflow_provider_autoglm.labeling import logistic_head
 from airflow_provider_autoglm.labeling.calibration import expected_calibration_error
-from airflow_provider_autoglm.labeling.encoder import normalised
 from airflow_provider_autoglm.labeling.labels import Vectors
 from airflow_provider_autoglm.labeling.logistic_head import fit_logistic_head
+from airflow_provider_autoglm.labeling.network import normalised
 
 DIMENSIONS = 32
 

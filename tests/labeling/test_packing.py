@@ -8,7 +8,7 @@ from airflow_provider_autoglm.labeling import models
 from airflow_provider_autoglm.labeling.device import Placement
 from airflow_provider_autoglm.labeling.int8 import Int8Linear
 from airflow_provider_autoglm.labeling.network import TextNetwork
-from airflow_provider_autoglm.labeling.packing import PackedLinear, packed, replace_linear
+from airflow_provider_autoglm.labeling.packing import PackedLinear, _can_pack, packed, replace_linear
 from airflow_provider_autoglm.labeling.placed import Placed, placed
 from tests.labeling.sentences import TEXTS
 
@@ -68,3 +68,15 @@ def test_a_layer_whose_weights_its_owner_reads_itself_is_left() -> None:
         found, _ = attention.self_attn(values, values, values)
     assert isinstance(attention.linear1, Int8Linear)
     np.testing.assert_array_equal(found.numpy(), expected.numpy())
+
+
+def test_a_build_of_torch_that_cannot_pack_leaves_a_model_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*arguments: object) -> torch.Tensor:
+        raise AttributeError("no such operator")
+
+    monkeypatch.setattr(PackedLinear, "forward", missing)
+    _can_pack.cache_clear()
+    network = torch.nn.Sequential(linear())
+    packed(models.LoadedModel(None, network))
+    _can_pack.cache_clear()
+    assert type(network[0]) is torch.nn.Linear

@@ -10,10 +10,10 @@ import pytest
 
 from airflow_provider_autoglm.exceptions import DifferentDimensionsError, UnusableSampleError
 from airflow_provider_autoglm.labeling import models
-from airflow_provider_autoglm.labeling.encoder import SentenceEncoder
+from airflow_provider_autoglm.labeling.network import TextNetwork
 from airflow_provider_autoglm.monitoring.drift import DriftReport, measure
 from airflow_provider_autoglm.monitoring.sample import Sample
-from airflow_provider_autoglm.settings import DriftSettings
+from airflow_provider_autoglm.settings import DriftSettings, LabelSettings
 from demo.docstrings import sample_area
 from tests.monitoring.samples import topics
 
@@ -153,8 +153,8 @@ def docstrings() -> dict[str, Sample]:
     known = [doc for area in ("databases", "workflows") for doc in sample_area(area, 100)]
     new = sample_area("statistics and plots", 50)
     documents = [*known, *new]
-    encoder = SentenceEncoder(models.load(models.BUNDLED_MODEL), max_tokens=40, batch_tokens=2048)
-    vectors = encoder.encode([doc.text for doc in documents]).astype(np.float16).astype(np.float32)
+    network = TextNetwork.load(models.BUNDLED_MODEL, LabelSettings(max_tokens=40))
+    vectors = network.embed([doc.text for doc in documents]).astype(np.float16).astype(np.float32)
 
     def of(rows: list[int]) -> Sample:
         return Sample(vectors[rows], [documents[row].area for row in rows])
