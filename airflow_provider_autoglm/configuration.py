@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from datetime import datetime
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -91,9 +92,19 @@ def override_params(*stages: str) -> dict[str, Param]:
     return {
         f"{stage}.{name}": _param(stage, name, field)
         for stage in stages
-        for name, field in _model_of(stage).model_fields.items()
+        for name, field in _fields_of(_model_of(stage))
         if _json_type(field) is not None and not name.endswith("conn_id")
     }
+
+
+def _fields_of(model: type[Settings], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """The fields of a model and of those within it, by dotted name."""
+    for name, field in model.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, Settings):
+            yield from _fields_of(inner, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", field
 
 
 def force_stages_param() -> Param:

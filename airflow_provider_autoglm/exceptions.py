@@ -274,6 +274,12 @@ class ModelNotFoundError(AutoGLMError):
         )
 
 
+class NoSuchModelError(ModelNotFoundError):
+    """What names a model leads nowhere, whatever can be reached. Fatal: correct the setting."""
+
+    retry_can_help = False
+
+
 class UnusableModelError(AutoGLMError):
     """A model loads but is of no use for what is asked. Fatal: choose another model."""
 
@@ -634,8 +640,8 @@ class BudgetSpentError(AutoGLMError):
         self.texts = texts
         super().__init__(
             f"this run's labelling has used {spent}, and the next request would exceed {setting} = {limit}; {texts} "
-            f"texts of this batch have no answer yet, nor have those after it; raise {setting} and clear the task: "
-            "what was paid for is kept"
+            f"texts of this batch have no answer yet, nor have those after it; raise {setting}, clear load_settings "
+            "alone and then this task: what was paid for is kept"
         )
 
 
@@ -672,8 +678,8 @@ class ReviewFailedError(AutoGLMError):
         super().__init__(
             f"the spot check failed: {review.reason}; {review.answered} of {review.asked} sampled texts were answered, "
             f"for {review.population} labelled ones, and {review.corrected} labels corrected; improve the labels "
-            "(label.labels, label.model, label.min_score) and run again, or lower review.target_accuracy and clear the "
-            "task that decides"
+            "(labels, label.model, label.min_score) and run again; or lower review.target_accuracy, clear "
+            "load_settings alone and then the task that decides: the answers stay"
         )
 
 

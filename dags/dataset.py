@@ -2,7 +2,7 @@
 
 Woken by the assets drift and feedback, and by the clock for events that were lost; such a run is skipped at its first
 task when no confirmed check waits for a dataset. Configure with the Variable ``autoglm_<pipeline>`` (JSON) and the
-connections ``mlflow_default`` and ``autoglm_state``; see docs/.
+connections ``mlflow_default`` and ``autoglm_state`` (``autoglm_llm`` where a language model labels); see docs/.
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ from airflow_provider_autoglm.exceptions import SettingsError
 
 _COUNTED = ("rejected/", "removed/", "changed/", "masked/", "not_visited/", "bytes", "unlinked")
 """Metrics that add up over the parts."""
-_SHARED = ("calibration/", "int8/")
-"""Metrics that the parts have found out together, the same in each."""
+_SHARED = ("calibration/", "int8/", "llm/")
+"""Metrics that tell of all parts together, as far as they were known when a part was finished: the last are largest."""
 
 MAX_PARTS = 64
 PART_FOLDER = "/part="
@@ -84,9 +84,11 @@ def join_corpora(
     attempt.check_rejected(float(settings.get("max_rejected_fraction", 1.0)))
     seconds = sum(corpus.manifest.metrics.get("duration_s", 0.0) for corpus in corpora)
     rows = sum(corpus.manifest.counters.rows_in for corpus in corpora)
-    shared = {
-        name: value for corpus in corpora for name, value in corpus.manifest.metrics.items() if name.startswith(_SHARED)
-    }
+    shared: dict[str, float] = {}
+    for corpus in corpora:
+        for name, value in corpus.manifest.metrics.items():
+            if name.startswith(_SHARED):
+                shared[name] = max(value, shared.get(name, value))
     rate = rows / seconds if seconds else 0.0
     return attempt.commit(metrics={**shared, "duration_s": seconds, "rows_per_s": rate})
 

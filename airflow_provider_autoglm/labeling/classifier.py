@@ -20,6 +20,7 @@ from airflow_provider_autoglm.labeling.network import TextNetwork
 from airflow_provider_autoglm.labeling.onnx_classifier import OnnxClassifier
 from airflow_provider_autoglm.labeling.resources import Resources
 from airflow_provider_autoglm.labeling.scores import shares, softmax
+from airflow_provider_autoglm.labeling.unknown import unknown_to
 from airflow_provider_autoglm.settings.label import LabelSettings
 
 log = logging.getLogger(__name__)
@@ -32,6 +33,8 @@ _LACKING = -1
 @dataclass(frozen=True)
 class ClassifierLabeler:
     """The probabilities of a classifier for the classes that are labels; a text of another class abstains.
+
+    So does one of words that the model does not know.
 
     ``columns`` has the number of each label among the network's classes, -1 for one it lacks, whose probability is 0.
     The classes of a network with independent ones (sigmoid) get their shares of the sum.
@@ -68,12 +71,17 @@ class ClassifierLabeler:
     def predict(self, texts: Sequence[str]) -> Labels:
         """Label ``texts``, in their order; a row the model broke on is not finite."""
         of_classes = self._probabilities(self.network.logits(texts))
-        abstained = ~np.isin(of_classes.argmax(axis=1), self.columns)
+        abstained = ~np.isin(of_classes.argmax(axis=1), self.columns) | self._unknown(texts)
         found = Labels(self.names, self._of_labels(of_classes), abstained)
         if not self.passes or isinstance(self.network, OnnxClassifier):
             return found
         dropped = self._probabilities(self.network.logits(texts, passes=self.passes))
         return replace(found, uncertainty=disagreement(dropped))
+
+    def _unknown(self, texts: Sequence[str]) -> NDArray[np.bool_]:
+        if isinstance(self.network, OnnxClassifier):
+            return self.network.unknown(texts)
+        return unknown_to(self.network.tokenizer, texts)
 
     def _probabilities(self, logits: Vectors) -> Vectors:
         return shares(logits) if self.is_independent else softmax(logits)

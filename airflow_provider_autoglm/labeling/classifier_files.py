@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from glob import escape, glob
 from typing import Any
 
-from airflow_provider_autoglm.exceptions import ModelNotFoundError, UnusableModelError
+from airflow_provider_autoglm.exceptions import NoSuchModelError, UnusableModelError
 from airflow_provider_autoglm.labeling.network import TextNetwork
 from airflow_provider_autoglm.labeling.onnx_classifier import ONNX_FILE, OnnxClassifier
 from airflow_provider_autoglm.settings.label import LabelSettings
@@ -32,7 +32,7 @@ def load_classifier(
     """
     if model.startswith(REGISTRY):
         if fetch_model is None:
-            raise ModelNotFoundError(model, "no model registry is at hand; set the connection of tracking")
+            raise NoSuchModelError(model, "no model registry is at hand; set the connection of tracking")
         folder = fetch_model(model)
     else:
         folder = os.path.expanduser(model.removeprefix("file://"))

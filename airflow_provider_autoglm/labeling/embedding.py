@@ -27,8 +27,8 @@ class EmbeddingLabeler:
     """Softmax over the cosine similarities of a text to one prototype a label.
 
     ``prototypes`` are vectors of any length, in the order of ``names``; described or refined on texts. ``center`` is
-    taken off texts and prototypes before they are compared. A text less like every label than ``min_similarity``
-    abstains. ``passes`` with dropout, if any, tell the uncertainty.
+    taken off texts and prototypes before they are compared. A text less like every label than ``min_similarity``, or of
+    words that the model does not know, abstains. ``passes`` with dropout, if any, tell the uncertainty.
     """
 
     name: str
@@ -65,7 +65,9 @@ class EmbeddingLabeler:
 
     def predict(self, texts: Sequence[str]) -> Labels:
         """Label ``texts``, in their order; a row the model broke on is not finite."""
-        found = self.classify(self.encoder.encode(texts))
+        similarities = self._similarities(self.encoder.encode(texts))
+        abstained = self._are_unlike(similarities) | self.encoder.unknown(texts)
+        found = Labels(self.names, self._probabilities(similarities), abstained)
         if not self.passes:
             return found
         dropped = self.encoder.encode(texts, passes=self.passes)
@@ -74,8 +76,7 @@ class EmbeddingLabeler:
     def classify(self, vectors: Vectors) -> Labels:
         """Label texts by their vectors, float32[n, d]."""
         similarities = self._similarities(vectors)
-        abstained: NDArray[np.bool_] = similarities.max(axis=1, initial=-1.0) < self.min_similarity
-        return Labels(self.names, self._probabilities(similarities), abstained)
+        return Labels(self.names, self._probabilities(similarities), self._are_unlike(similarities))
 
     def with_prototypes(self, prototypes: Vectors, center: Vectors | None = None) -> Self:
         """The same labeler with other prototypes, from which ``center`` has not been taken off yet.
@@ -88,6 +89,10 @@ class EmbeddingLabeler:
         """Cosines [..., labels]."""
         of_texts, of_labels = self._centred(vectors), self._centred(self.prototypes)
         return of_texts.astype(np.float64) @ of_labels.T.astype(np.float64)
+
+    def _are_unlike(self, similarities: NDArray[np.float64]) -> NDArray[np.bool_]:
+        unlike: NDArray[np.bool_] = similarities.max(axis=1, initial=-1.0) < self.min_similarity
+        return unlike
 
     def _centred(self, vectors: Vectors) -> Vectors:
         return normalised(vectors if self.center is None else vectors - self.center)

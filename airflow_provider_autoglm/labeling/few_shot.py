@@ -14,7 +14,7 @@ import numpy as np
 from airflow_provider_autoglm.corpus.schema import require_columns
 from airflow_provider_autoglm.corpus.storage import Storage
 from airflow_provider_autoglm.corpus.store import Corpus
-from airflow_provider_autoglm.exceptions import MissingExtraError, SettingsError
+from airflow_provider_autoglm.exceptions import CorpusNotCommittedError, MissingExtraError, SettingsError
 from airflow_provider_autoglm.labeling.batching import isolate_failures
 from airflow_provider_autoglm.labeling.documents import texts_of
 from airflow_provider_autoglm.labeling.dropout import disagreement
@@ -47,7 +47,7 @@ class FewShotLabeler:
     def load(cls, settings: LabelSettings, *, language: str | None = None, resources: Resources | None = None) -> Self:
         """Load the encoder and fit the head to the examples of the labels and of the corpus ``settings.examples``.
 
-        :raises SettingsError: if a label has no example that the model can read.
+        :raises SettingsError: if a label has no example that the model can read, or no corpus of examples is there.
         :raises MissingExtraError: if torch or scikit-learn is not installed.
         :raises ModelNotFoundError: if the model cannot be loaded.
         :raises UnusableModelError: if it is no encoder of texts.
@@ -73,8 +73,8 @@ class FewShotLabeler:
         )
 
     def predict(self, texts: Sequence[str]) -> Labels:
-        """Label ``texts``, in their order; a row the model broke on is not finite."""
-        found = Labels(self.names, self.head.probabilities(self.encoder.encode(texts)))
+        """Label ``texts``, in their order; a row the model broke on is not finite, one it cannot read abstains."""
+        found = Labels(self.names, self.head.probabilities(self.encoder.encode(texts)), self.encoder.unknown(texts))
         if not self.passes:
             return found
         dropped = self.head.probabilities(self.encoder.encode(texts, passes=self.passes))
@@ -99,7 +99,10 @@ def _all_examples(settings: LabelSettings, storage: Storage) -> Iterator[_Exampl
     if not settings.examples:
         return
     numbers = {label.name: number for number, label in enumerate(settings.labels)}
-    corpus = Corpus.open(settings.examples, storage=storage)
+    try:
+        corpus = Corpus.open(settings.examples, storage=storage)
+    except CorpusNotCommittedError as error:
+        raise SettingsError([f"label.examples = {settings.examples!r}: {error}"]) from None
     for table in corpus.iter_tables(["text", "label"]):
         require_columns(corpus.uri, table, ["text", "label"])
         for given, name in zip(texts_of(table), table["label"].to_pylist(), strict=True):

@@ -14,12 +14,13 @@ from airflow_provider_autoglm.corpus.manifest import digest_of
 from airflow_provider_autoglm.corpus.parts import stage_folder, whole_corpus
 from airflow_provider_autoglm.corpus.storage import Storage
 from airflow_provider_autoglm.corpus.store import Corpus, open_sources
-from airflow_provider_autoglm.exceptions import StorageError
+from airflow_provider_autoglm.exceptions import CorpusNotCommittedError, SettingsError, StorageError
 from airflow_provider_autoglm.labeling.calibration import CalibratedLabeler, Calibration, calibrate
 from airflow_provider_autoglm.labeling.embedding import EmbeddingLabeler
 from airflow_provider_autoglm.labeling.known_labels import read_known_labels
 from airflow_provider_autoglm.labeling.labelers import build
 from airflow_provider_autoglm.labeling.labels import Labeler
+from airflow_provider_autoglm.labeling.llm.spending import spending_metrics
 from airflow_provider_autoglm.labeling.predictions import predict_each
 from airflow_provider_autoglm.labeling.refinement import refined, sample_vectors
 from airflow_provider_autoglm.labeling.resources import Resources
@@ -75,6 +76,7 @@ class Fitting:
         """The labeler of a route, refined, checked and calibrated; None if its texts stay without label.
 
         :raises MissingColumnsError: if a corpus lacks ``doc_id`` or ``text``.
+        :raises SettingsError: if there is no corpus ``settings.calibration``.
         :raises StorageError: if what an earlier task has found cannot be read.
         """
         if not self.settings.has_model_for(_language(route)):
@@ -99,7 +101,7 @@ class Fitting:
             for name, value in (fitted.metrics() if fitted else {}).items():
                 kind, _, measure = name.partition("/")
                 found[name if route == ANY_LANGUAGE else f"{kind}/{route}/{measure}"] = value
-        return found
+        return found | spending_metrics(self.settings, self.resources)
 
     @property
     def _storage(self) -> Storage:
@@ -183,13 +185,19 @@ class Fitting:
         uri = self.settings.calibration or self.known
         if not uri:
             return fitted
-        known = read_known_labels(uri, self.settings, route, self._storage)
+        try:
+            known = read_known_labels(uri, self.settings, route, self._storage)
+        except CorpusNotCommittedError as error:
+            if not self.settings.calibration:
+                raise
+            raise SettingsError([f"label.calibration = {uri!r}: {error}"]) from None
         if len(known.texts) < self.settings.calibration_min_rows:
-            log.info("label: %d texts of known label are too few to calibrate on", len(known.texts))
+            self._tell_too_few(uri, route, len(known.texts))
             return fitted
         found = predict_each(self._built(route, fitted), known.texts, len(self.settings.labels))
         usable = found.is_usable
         if usable.sum() < self.settings.calibration_min_rows:
+            self._tell_too_few(uri, route, int(usable.sum()))
             return fitted
         calibration = calibrate(found.probabilities[usable], known.truth[usable])
         log.info(
@@ -200,6 +208,18 @@ class Fitting:
             calibration.ece_after,
         )
         return fitted.model_copy(update={"calibration": calibration})
+
+    def _tell_too_few(self, uri: str, route: str, texts: int) -> None:
+        """Say that scores stay uncalibrated: loudly where calibration was asked for."""
+        log.log(
+            logging.WARNING if self.settings.calibration else logging.INFO,
+            "label: scores of language %s stay uncalibrated: %s has %d texts with one of the labels that the model can"
+            " read, label.calibration_min_rows asks for %d",
+            route,
+            uri,
+            texts,
+            self.settings.calibration_min_rows,
+        )
 
 
 def _language(route: str) -> str | None:

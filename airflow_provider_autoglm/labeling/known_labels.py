@@ -42,7 +42,7 @@ def read_known_labels(uri: str, settings: LabelSettings, route: str, storage: St
     :raises MissingColumnsError: if the corpus lacks ``text`` or ``label``.
     """
     numbers = {definition.name: number for number, definition in enumerate(settings.labels)}
-    examples = {normalise_text(text) for definition in settings.labels for text in definition.examples}
+    examples = _examples(settings, storage)
     corpus = Corpus.open(uri, storage=storage, verify=False)
     texts: list[str] = []
     truth: list[int] = []
@@ -54,6 +54,17 @@ def read_known_labels(uri: str, settings: LabelSettings, route: str, storage: St
         if len(texts) >= MAX_ROWS:
             break
     return KnownLabels(texts[:MAX_ROWS], np.array(truth[:MAX_ROWS], np.intp))
+
+
+def _examples(settings: LabelSettings, storage: Storage) -> set[str]:
+    """What a labeler of the kind ``few_shot`` has learned from, normalised."""
+    if settings.kind != "few_shot":
+        return set()
+    examples = {normalise_text(text) for definition in settings.labels for text in definition.examples}
+    if settings.examples:
+        for table in Corpus.open(settings.examples, storage=storage, verify=False).iter_tables(["text"]):
+            examples.update(normalise_text(text) for text in texts_of(table) if text)
+    return examples
 
 
 def _tables(corpus: Corpus, settings: LabelSettings, route: str) -> Iterator[pa.Table]:

@@ -11,7 +11,13 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from airflow_provider_autoglm.exceptions import AutoGLMError, MissingExtraError, ModelNotFoundError, UnusableModelError
+from airflow_provider_autoglm.exceptions import (
+    AutoGLMError,
+    MissingExtraError,
+    ModelNotFoundError,
+    NoSuchModelError,
+    UnusableModelError,
+)
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +46,7 @@ def locate(model: str, *, setting: str = "label.model") -> str:
 
     A folder may also be a model package of ours, which has the files in ``artifacts``.
 
-    :raises ModelNotFoundError: if it names a folder that is not there, or can be no name on the hub.
+    :raises NoSuchModelError: if it names a folder that is not there or holds no model, or can be no name on the hub.
     """
     if model == BUNDLED_MODEL and importlib.util.find_spec(_BUNDLE) is not None:
         return str(importlib.import_module(_BUNDLE).get_model_path())
@@ -49,9 +55,9 @@ def locate(model: str, *, setting: str = "label.model") -> str:
         for place in (folder, os.path.join(folder, _PACKED_FILES)):
             if os.path.exists(os.path.join(place, "config.json")):
                 return place
-        raise ModelNotFoundError(model, "the folder holds no config.json", setting)
+        raise NoSuchModelError(model, "the folder holds no config.json", setting)
     if _HUB_NAME.fullmatch(model) is None:
-        raise ModelNotFoundError(model, "there is no such folder, and it can be no name on the hub", setting)
+        raise NoSuchModelError(model, "there is no such folder, and it can be no name on the hub", setting)
     return model
 
 

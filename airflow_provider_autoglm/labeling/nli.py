@@ -14,9 +14,13 @@ from airflow_provider_autoglm.labeling.embedding import name_of
 from airflow_provider_autoglm.labeling.labels import Labels, Vectors
 from airflow_provider_autoglm.labeling.network import TextNetwork
 from airflow_provider_autoglm.labeling.scores import softmax
+from airflow_provider_autoglm.labeling.unknown import unknown_to
 from airflow_provider_autoglm.settings.label import LabelSettings
 
 _ENTAILMENT = "entail"
+_PAIRS_AT_ONCE = 4_096
+_FEWEST_CHARACTERS = 100_000
+_CHARACTERS_A_TOKEN = 16
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,7 @@ class NliLabeler:
     Yin, Hay and Roth, Benchmarking Zero-shot Text Classification, EMNLP 2019 (arXiv 1909.00161).
 
     ``statements`` holds the hypotheses of each of ``names``; ``entailment`` is the column of the network's logits that
-    says that one follows from the text.
+    says that one follows from the text. A text of words that the model does not know abstains.
     """
 
     name: str
@@ -60,7 +64,7 @@ class NliLabeler:
 
     def predict(self, texts: Sequence[str]) -> Labels:
         """Label ``texts``, in their order; a row the model broke on is not finite."""
-        found = Labels(self.names, softmax(self._scores(texts)))
+        found = Labels(self.names, softmax(self._scores(texts)), unknown_to(self.network.tokenizer, texts))
         if not self.passes:
             return found
         return replace(found, uncertainty=disagreement(softmax(self._scores(texts, passes=self.passes))))
@@ -68,12 +72,21 @@ class NliLabeler:
     def _scores(self, texts: Sequence[str], *, passes: int = 0) -> Vectors:
         """Each label's best entailment logit: float32[n, labels]; with ``passes`` float32[passes, n, labels]."""
         flat = [statement for statements in self.statements for statement in statements]
-        premises = [text for text in texts for _ in flat]
-        logits = self.network.logits(premises, flat * len(texts), passes=passes)[..., self.entailment]
-        by_text = logits.reshape(*logits.shape[:-1], len(texts), len(flat))
+        # The tokens of all pairs of a thousand texts would fill gigabytes.
+        at_once = max(1, _PAIRS_AT_ONCE // len(flat))
+        blocks = [texts[first : first + at_once] for first in range(0, len(texts), at_once)] or [texts]
+        by_text = np.concatenate([self._entailments(block, flat, passes) for block in blocks], axis=-2)
         first_of_label = np.cumsum([0, *map(len, self.statements[:-1])])
         best: Vectors = np.maximum.reduceat(by_text, first_of_label, axis=-1)
         return best
+
+    def _entailments(self, texts: Sequence[str], flat: Sequence[str], passes: int) -> Vectors:
+        """The entailment logit of each text with each statement: float32[…, n, statements]."""
+        # Each text is tokenised as often as there are statements, and some hold next to no token that counts.
+        longest = max(_FEWEST_CHARACTERS, _CHARACTERS_A_TOKEN * self.network.max_tokens)
+        premises = [text[:longest] for text in texts for _ in flat]
+        logits = self.network.logits(premises, [*flat] * len(texts), passes=passes)[..., self.entailment]
+        return logits.reshape(*logits.shape[:-1], len(texts), len(flat))
 
 
 def _entailment(model: str, classes: Sequence[str]) -> int:

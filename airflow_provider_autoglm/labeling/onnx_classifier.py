@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from airflow_provider_autoglm.exceptions import UnusableModelError
 from airflow_provider_autoglm.labeling.batching import batches
 from airflow_provider_autoglm.labeling.labels import Vectors
+from airflow_provider_autoglm.labeling.unknown import mostly_unknown
 from airflow_provider_autoglm.settings.label import LabelSettings
 
 ONNX_FILE = "model.onnx"
 TOKENIZER_FILE = "tokenizer.json"
+
+_TEXTS_AT_ONCE = 64
+_FEWEST_CHARACTERS = 20_000
+_CHARACTERS_A_TOKEN = 16
 
 
 @dataclass(frozen=True)
@@ -62,11 +68,24 @@ class OnnxClassifier:
 
         :raises TypeError: if a text holds lone surrogates.
         """
-        tokens = [encoded.ids for encoded in self.tokenizer.encode_batch(list(texts))]
+        tokens = [ids for block in _blocks(texts) for ids in self._encoded(self._beginnings(block))]
         logits = np.zeros((len(tokens), len(self.classes)), np.float32)
         for batch in batches([len(ids) for ids in tokens], self.batch_tokens):
             logits[batch] = self._run([tokens[row] for row in batch])
         return logits
+
+    def unknown(self, texts: Sequence[str]) -> NDArray[np.bool_]:
+        """Which texts are mostly words that the network does not know: bool[n]."""
+        token = getattr(self.tokenizer.model, "unk_token", None)
+        number = None if token is None else self.tokenizer.token_to_id(token)
+        return mostly_unknown(texts, lambda some: self._encoded(some, add_special_tokens=False), number)
+
+    def _beginnings(self, texts: Sequence[str]) -> list[str]:
+        longest = max(_FEWEST_CHARACTERS, _CHARACTERS_A_TOKEN * self.tokenizer.truncation["max_length"])
+        return [text[:longest] for text in texts]
+
+    def _encoded(self, texts: list[str], *, add_special_tokens: bool = True) -> list[list[int]]:
+        return [found.ids for found in self.tokenizer.encode_batch(texts, add_special_tokens=add_special_tokens)]
 
     def _run(self, tokens: Sequence[Sequence[int]]) -> Vectors:
         lengths = np.array([len(ids) for ids in tokens])
@@ -75,3 +94,9 @@ class OnnxClassifier:
         ids[mask] = np.concatenate([np.asarray(row, np.int64) for row in tokens])
         logits: Vectors = self.session.run(["logits"], {"input_ids": ids, "attention_mask": mask.astype(np.int64)})[0]
         return logits
+
+
+def _blocks(texts: Sequence[str]) -> Iterator[Sequence[str]]:
+    """``texts`` in pieces: the tokenizer holds all that it makes of a piece, cut off or not."""
+    for first in range(0, len(texts), _TEXTS_AT_ONCE):
+        yield texts[first : first + _TEXTS_AT_ONCE]

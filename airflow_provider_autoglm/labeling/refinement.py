@@ -34,10 +34,13 @@ def refined(labeler: EmbeddingLabeler, vectors: Vectors) -> Vectors:
 
 
 def sample_vectors(labeler: EmbeddingLabeler, sample: TextSample) -> Vectors:
-    """The vectors of the sampled texts, without those that the model cannot compute: float32[n, d]."""
+    """The vectors of the sampled texts, without those that the model cannot compute or read: float32[n, d]."""
     encoder = labeler.encoder
     found = [np.zeros((0, encoder.dimensions), np.float32)]
     for texts in sample.batches():
         vectors, failed = isolate_failures(encoder.encode, texts, encoder.dimensions)
-        found.append(vectors[~failed & np.isfinite(vectors).all(axis=1)])
+        computed = np.flatnonzero(~failed & np.isfinite(vectors).all(axis=1))
+        # All of them have about one vector: they would draw the label nearest to it away from its texts.
+        is_unknown = encoder.unknown([texts[row] for row in computed])
+        found.append(vectors[computed[~is_unknown]])
     return np.concatenate(found)

@@ -142,9 +142,9 @@ def _calibration(report: Report) -> str:
         )
     else:
         parts.append(
-            "<p>Scores are calibrated on texts of known label: of texts with a score of 0.9, about nine in ten should"
-            " be right. The error is the mean distance between the two (ECE); that after is of texts the temperature"
-            " was not fitted on.</p>"
+            "<p>Scores are calibrated on texts of known label: of texts that belong to one of the labels, about nine in"
+            " ten with a score of 0.9 should be right. The error is the mean distance between the two (ECE); that after"
+            " is of texts the temperature was not fitted on.</p>"
         )
         parts.append(_calibration_table(report.calibration))
     for route, agreement in report.int8_agreement.items():

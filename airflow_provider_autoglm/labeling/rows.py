@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,8 @@ from airflow_provider_autoglm.labeling.labels import Labeler, certainty_of
 from airflow_provider_autoglm.labeling.predictions import Predictions, predict_each
 from airflow_provider_autoglm.labeling.routing import rows_by_route
 from airflow_provider_autoglm.settings.label import LabelSettings
+
+log = logging.getLogger(__name__)
 
 MISSING_TEXT = "missing_text"
 MODEL_ERROR = "model_error"
@@ -36,6 +39,7 @@ def label_table(table: pa.Table, labeler_of: Callable[[str], Labeler | None], se
     is_readable = np.array([any(map(str.isalnum, text or "")) for text in texts], np.bool_)
     reasons = np.full(table.num_rows, None, object)
     reasons[is_open & ~has_text] = MISSING_TEXT
+    _warn_of_lost_labels(table, is_open)
     values = {column.name: np.full(table.num_rows, None, object) for column in LABEL_COLUMNS}
     values["label_source"][is_open] = "auto"
     for route, is_taken in rows_by_route(table, settings):
@@ -63,6 +67,18 @@ def _labelled_by_people(table: pa.Table) -> NDArray[np.bool_]:
     by_people = pc.is_in(table["label_source"], value_set=pa.array(LABELLED_BY_PEOPLE))
     found: NDArray[np.bool_] = np.asarray(pc.and_(by_people, pc.is_valid(table["label"])), np.bool_)
     return found
+
+
+def _warn_of_lost_labels(table: pa.Table, is_open: NDArray[np.bool_]) -> None:
+    """A label without source may be a person's, whose tool does not know how to say so."""
+    has_label = pc.and_(pc.is_valid(table["label"]), pc.is_null(table["label_source"]))
+    lost = int((np.asarray(has_label, np.bool_) & is_open).sum())
+    if lost:
+        log.warning(
+            "label: %d rows came with a label and no label_source; they are labelled anew. Set label_source to human "
+            "in the source if people gave it",
+            lost,
+        )
 
 
 def _fill(values: dict[str, NDArray[Any]], rows: NDArray[np.intp], found: Predictions, settings: LabelSettings) -> None:

@@ -6,9 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
+import numpy as np
+from numpy.typing import NDArray
+
 from airflow_provider_autoglm.labeling.conventions import Conventions, conventions_of
 from airflow_provider_autoglm.labeling.labels import Vectors
 from airflow_provider_autoglm.labeling.network import TextNetwork
+from airflow_provider_autoglm.labeling.unknown import unknown_to
 from airflow_provider_autoglm.settings.label import LabelSettings
 
 
@@ -36,3 +40,7 @@ class TextEncoder:
         """
         prefixed = [self.conventions.prefix + text for text in texts]
         return self.network.embed(prefixed, pooling=self.conventions.pooling, passes=passes)
+
+    def unknown(self, texts: Sequence[str]) -> NDArray[np.bool_]:
+        """Which texts are mostly words that the model does not know, so that their vector says nothing: bool[n]."""
+        return unknown_to(self.network.tokenizer, texts)

@@ -1,4 +1,4 @@
-"""Label the texts of a corpus with a pretrained model."""
+"""Label the texts of a corpus."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class AutoLabelOperator(CorpusOperator):
-    """Label texts with a pretrained model.
+    """Label texts with a pretrained model, a few examples, or a language model.
 
     A mapped stage that resumes at the last finished shard. A text that breaks the model is quarantined, not the batch;
     rows labelled by people pass untouched. Scores are calibrated on the spot checks of the dataset version before, or

@@ -225,6 +225,7 @@ class DecideReviewOperator(CorpusOperator):
                 return self._draw_again(context, result, draws[-1], settings, stage_run)
             if result.outcome == "failed":
                 self.log.error("the answers are kept in %s", ", ".join(f"{uri}/_answers" for uri in draws))
+                context["ti"].xcom_push(VERDICT, result.to_dict())
                 raise ReviewFailedError(result)
             stage_run.log_corpus(result.uri)
             log_stage_report(self.stage, result.uri, stage_run)

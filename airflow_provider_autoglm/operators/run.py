@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -126,15 +126,21 @@ def _read_variable(name: str) -> dict[str, Any]:
 
 
 def _with_overrides(values: dict[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
-    overridden = dict(values)
+    overridden = values
     for key, value in params.items():
-        stage, dot, name = key.partition(".")
-        if dot and value is not None:
-            given = overridden.get(stage, {})
-            if not isinstance(given, Mapping):
-                raise SettingsError([f"the trigger form sets {key}, but {stage} is no object in the Variable"])
-            overridden[stage] = {**given, name: value}
+        if "." in key and value is not None:
+            overridden = _with_value(overridden, key.split("."), value, form_field=key)
     return overridden
+
+
+def _with_value(values: Mapping[str, Any], path: Sequence[str], value: Any, *, form_field: str) -> dict[str, Any]:
+    name, *rest = path
+    if not rest:
+        return {**values, name: value}
+    given = values.get(name, {})
+    if not isinstance(given, Mapping):
+        raise SettingsError([f"the trigger form sets {form_field}, but {name} is no object in the Variable"])
+    return {**values, name: _with_value(given, rest, value, form_field=form_field)}
 
 
 def reasons_of(run: RunReference, context: Context) -> tuple[str, ...]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from airflow_provider_autoglm.settings.base import Settings
 from airflow_provider_autoglm.settings.llm import LlmSettings
@@ -19,6 +21,11 @@ _OWN_MODELS = {
 }
 
 
+_LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]+)*")
+_NOT_IN_A_NAME = ("Cc", "Cs", "Zl", "Zp")
+"""Control characters, lone surrogates and line ends: a form could not show them, nor send them back as they are."""
+
+
 class LabelDefinition(Settings):
     """A class of the dataset: its name and what its texts are about."""
 
@@ -27,6 +34,31 @@ class LabelDefinition(Settings):
         default=(), description="A few phrases that describe its texts; none means the name alone describes it."
     )
     examples: tuple[str, ...] = Field(default=(), description="Texts of the class, for `label.kind` `few_shot`.")
+
+    @field_validator("name")
+    @classmethod
+    def _is_a_name(cls, name: str) -> str:
+        if name != name.strip():
+            raise ValueError("a name neither begins nor ends with white space")
+        if any(unicodedata.category(character) in _NOT_IN_A_NAME for character in name):
+            raise ValueError("a name is one line without control characters")
+        return name
+
+    @field_validator("phrases", "examples")
+    @classmethod
+    def _are_texts(cls, texts: tuple[str, ...]) -> tuple[str, ...]:
+        for number, text in enumerate(texts):
+            if not text.strip():
+                raise ValueError(f"text {number} is empty; leave it out")
+        return texts
+
+    @field_validator("phrases")
+    @classmethod
+    def _are_readable(cls, phrases: tuple[str, ...]) -> tuple[str, ...]:
+        for number, phrase in enumerate(phrases):
+            if any(unicodedata.category(character) == "Cs" for character in phrase):
+                raise ValueError(f"text {number} holds half a character (a lone surrogate); write it anew")
+        return phrases
 
     @property
     def descriptions(self) -> tuple[str, ...]:
@@ -136,6 +168,16 @@ class LabelSettings(Settings):
     max_rejected_fraction: float = Field(
         default=0.1, ge=0, le=1, description="Share of rows that may be rejected before the stage fails."
     )
+
+    @field_validator("models")
+    @classmethod
+    def _are_languages(cls, models: dict[str, str | None]) -> dict[str, str | None]:
+        for language, model in models.items():
+            if language != ANY_LANGUAGE and _LANGUAGE.fullmatch(language) is None:
+                raise ValueError(f"{language!r} is no language; write a code as in the column lang, e.g. 'en', or '*'")
+            if model is not None and not model.strip():
+                raise ValueError(f"the model of {language!r} is empty; name one, or null for texts without label")
+        return models
 
     @model_validator(mode="after")
     def _has_a_model(self) -> Self:

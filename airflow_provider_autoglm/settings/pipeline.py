@@ -74,6 +74,16 @@ class PipelineSettings(Settings):
             raise ValueError(CONTACT_REQUIRED)
         return self
 
+    @model_validator(mode="after")
+    def _few_shot_has_examples(self) -> Self:
+        if self.label.kind == "few_shot" and not self.label.examples:
+            bare = [label.name for label in self.labels if not label.examples]
+            if bare:
+                raise ValueError(
+                    f"label.kind few_shot needs label.examples, or examples of each of labels: {', '.join(bare)}"
+                )
+        return self
+
     def effective(self, *, root: str) -> PipelineSettings:
         """The settings as the stages take them: ``labels`` handed to labelling and publishing, ``root`` filled in.
 

@@ -51,8 +51,8 @@ class ReviewSettings(Settings):
     second_round: bool = Field(default=True, description="Ask for more texts when the first answers do not decide.")
     on_no_answer: Literal["wait", "fail", "pass"] = Field(
         default="wait",
-        description="When people do not answer within `timeout_hours`: `wait` goes on waiting, `fail` fails the run, "
-        "`pass` publishes as unreviewed and says so in dataset and model.",
+        description="When people do not answer within `timeout_hours`: `wait` waits for each form, however long, "
+        "`fail` fails the run, `pass` publishes as unreviewed and says so in dataset and model.",
     )
     timeout_hours: float = Field(
         default=72.0, gt=0, le=8_760, description="Hours to wait for the answer to a form; not for `wait`."

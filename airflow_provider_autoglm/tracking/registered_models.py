@@ -14,7 +14,7 @@ from mlflow.artifacts import download_artifacts
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from airflow_provider_autoglm.exceptions import ModelNotFoundError
+from airflow_provider_autoglm.exceptions import ModelNotFoundError, NoSuchModelError
 from airflow_provider_autoglm.tracking.server import SERVER_ERRORS, check_reachable, explain
 
 _URI = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>\d+))")
@@ -84,5 +84,5 @@ class RegisteredModels:
 def _matched(uri: str) -> re.Match[str]:
     match = _URI.fullmatch(uri)
     if match is None:
-        raise ModelNotFoundError(uri, "name a registered model as models:/name@alias or models:/name/version")
+        raise NoSuchModelError(uri, "name a registered model as models:/name@alias or models:/name/version")
     return match

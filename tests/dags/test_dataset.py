@@ -133,6 +133,12 @@ def test_a_form_value_for_a_stage_that_the_variable_spoils_is_a_named_error(
     assert message in capsys.readouterr().out
 
 
+def test_the_form_sets_values_within_a_group_too(pipeline: Pipeline, capsys: pytest.CaptureFixture[str]) -> None:
+    assert pipeline.run({"label.llm.max_cost": 5})["load_settings"] == "failed"
+    message = "autoglm_default.label.llm: max_cost needs price_per_million_input and price_per_million_output"
+    assert message in capsys.readouterr().out
+
+
 def test_a_stage_that_cannot_be_recomputed_is_refused_by_the_form(pipeline: Pipeline) -> None:
     with pytest.raises(
         ParamValidationError, match=r"force_stages: 'dedup' is not one of \['crawl', 'collect_traffic', 'clean'"

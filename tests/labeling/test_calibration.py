@@ -45,6 +45,15 @@ def test_an_honest_labeler_is_left_as_it_is() -> None:
     assert found.ece_after < 0.03
 
 
+def test_a_temperature_that_makes_held_out_texts_no_likelier_is_not_taken() -> None:
+    # Each fold is told the opposite of what it shows: what the others teach is wrong for it.
+    probabilities = np.tile(np.array([[0.8, 0.2]], np.float32), (100, 1))
+    is_wrong = np.arange(100) % 5 == 0
+    found = calibrate(probabilities, is_wrong.astype(np.intp))
+    assert found.temperature == 1.0
+    assert found.ece_after == found.ece_before
+
+
 def test_a_labeler_that_is_always_right_stays_so() -> None:
     probabilities = np.tile(np.array([[0.7, 0.2, 0.1]], np.float32), (200, 1))
     found = calibrate(probabilities, np.zeros(200, np.intp))

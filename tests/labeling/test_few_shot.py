@@ -138,3 +138,8 @@ def test_passes_with_dropout_tell_the_uncertainty_and_leave_the_labels() -> None
 
 def test_the_name_tells_kind_and_model() -> None:
     assert FewShotLabeler.load(settings_with(1)).name.startswith("few_shot/all-MiniLM-L6-v2@")
+
+
+def test_a_corpus_of_examples_that_is_not_there_is_a_wrong_setting(tmp_path: Any) -> None:
+    with pytest.raises(SettingsError, match=r"label\.examples = '.*/nope': no committed corpus"):
+        labelers.build(settings_with(2, examples=f"{tmp_path}/nope"))

@@ -9,7 +9,7 @@ import pytest
 
 from airflow_provider_autoglm.corpus.schema import document_id
 from airflow_provider_autoglm.corpus.store import write_corpus
-from airflow_provider_autoglm.exceptions import SettingsError, StorageError
+from airflow_provider_autoglm.exceptions import CorpusNotCommittedError, SettingsError, StorageError
 from airflow_provider_autoglm.labeling import labelers
 from airflow_provider_autoglm.labeling.calibration import CalibratedLabeler
 from airflow_provider_autoglm.labeling.embedding import EmbeddingLabeler
@@ -208,3 +208,40 @@ def test_an_alias_is_resolved_once_for_all_tasks(write_source: WriteSource, tmp_
         found = Fitting(settings, source, f"{tmp_path}/label", "", Resources(pin_model=pin))
         assert found.labeler(ANY_LANGUAGE) is not None
     assert asked == ["models:/news@champion"]
+
+
+def test_texts_of_words_unknown_to_the_model_do_not_move_a_prototype(
+    labeler: EmbeddingLabeler, write_source: WriteSource, tmp_path: Path
+) -> None:
+    thai = [f"ทีมชาติไทยชนะการแข่งขันฟุตบอล{number}" for number in range(20)]
+    source = write_source([*TEXTS, *thai])
+    found = fitted(source, f"{tmp_path}/label", settings_with())
+    expected = refined(labeler, labeler.encoder.encode(TEXTS))
+    np.testing.assert_allclose(found.prototypes, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("asked_for", "level"), [(True, "WARNING"), (False, "INFO")])
+def test_calibration_that_comes_to_nothing_is_told_and_loudly_if_it_was_asked_for(
+    asked_for: bool, level: str, write_source: WriteSource, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    known = known_labels(tmp_path, labels=["other"] * len(TEXTS))
+    settings = settings_with(calibration=known if asked_for else "")
+    with caplog.at_level("INFO"):
+        fitting(write_source(), f"{tmp_path}/label", settings, "" if asked_for else known).labeler(ANY_LANGUAGE)
+    told = [record for record in caplog.records if "stay uncalibrated" in record.message]
+    assert [record.levelname for record in told] == [level]
+    assert f"{known} has 0 texts" in told[0].message
+    assert "label.calibration_min_rows asks for 100" in told[0].message
+
+
+def test_a_calibration_corpus_that_is_not_there_is_a_wrong_setting_which_no_retry_mends(
+    write_source: WriteSource, tmp_path: Path
+) -> None:
+    missing = f"{tmp_path}/nope"
+    with pytest.raises(SettingsError, match=f"label.calibration = '{missing}': no committed corpus"):
+        fitting(write_source(), f"{tmp_path}/label", settings_with(calibration=missing)).labeler(ANY_LANGUAGE)
+
+
+def test_a_version_before_that_is_not_there_may_come_back(write_source: WriteSource, tmp_path: Path) -> None:
+    with pytest.raises(CorpusNotCommittedError):
+        fitting(write_source(), f"{tmp_path}/label", settings_with(), f"{tmp_path}/nope").labeler(ANY_LANGUAGE)

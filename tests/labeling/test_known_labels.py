@@ -53,8 +53,11 @@ def test_labels_that_the_settings_do_not_have_and_missing_ones_are_passed_over(t
 
 def test_examples_that_the_labeler_learns_from_are_left_out(tmp_path: Path) -> None:
     labels = [{"name": "cooking", "examples": [f"  {TEXTS[0]} "]}, {"name": "football"}, {"name": "space"}]
+    shown = pa.table({"text": list(TEXTS[1:5]), "label": list(TRUTH[1:5])})
+    examples = write_corpus(f"{tmp_path.as_uri()}/examples", [shown], stage="examples").uri
     uri = corpus_of(tmp_path, text=list(TEXTS), label=list(TRUTH))
-    assert list(known(uri, settings_with(labels=labels)).texts) == list(TEXTS[1:])
+    settings = settings_with(labels=labels, kind="few_shot", examples=examples)
+    assert list(known(uri, settings).texts) == list(TEXTS[5:])
 
 
 def test_of_a_dataset_only_random_spot_checks_count(version: str) -> None:

@@ -40,6 +40,7 @@ def test_a_folder_that_is_not_there_is_named(model: str) -> None:
     with pytest.raises(ModelNotFoundError, match="no such folder") as caught:
         models.load(model)
     assert caught.value.model == model
+    assert not caught.value.retry_can_help
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:

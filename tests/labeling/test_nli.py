@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from transformers import pipeline
 
 from airflow_provider_autoglm.exceptions import UnusableModelError
-from airflow_provider_autoglm.labeling import labelers
+from airflow_provider_autoglm.labeling import labelers, nli
 from airflow_provider_autoglm.labeling.nli import NliLabeler
 from airflow_provider_autoglm.settings import LabelSettings
 from tests.labeling.tiny_models import POISON, SUBJECTS, write_classifier, write_nli
@@ -100,3 +101,41 @@ def test_a_classifier_without_a_class_for_entailment_is_refused(tmp_path: Path) 
 
 def test_the_name_tells_kind_and_model(three_way: str) -> None:
     assert NliLabeler.load(settings_for(three_way)).name.startswith("nli/three-way@")
+
+
+def peak_of(labeler: NliLabeler, texts: tuple[str, ...]) -> int:
+    """Bytes of Python that labelling takes at most."""
+    tracemalloc.start()
+    try:
+        labeler.predict(texts)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_memory_does_not_grow_with_the_pairs_of_texts_and_statements(
+    three_way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labeler = NliLabeler.load(settings_for(three_way))
+    texts = tuple(f"{' '.join(SUBJECTS * 20)} {number}" for number in range(200))
+    together = peak_of(labeler, texts)
+    monkeypatch.setattr(nli, "_PAIRS_AT_ONCE", 30)
+    assert peak_of(labeler, texts) < together / 2
+
+
+def test_labels_are_the_same_however_many_pairs_are_read_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = write_classifier(str(tmp_path / "model"), classes=("entailment", "neutral", "contradiction"))
+    labeler = NliLabeler.load(settings_for(model, mc_dropout=2))
+    together = labeler.predict(TEXTS)
+    monkeypatch.setattr(nli, "_PAIRS_AT_ONCE", 7)
+    found = labeler.predict(TEXTS)
+    np.testing.assert_allclose(found.probabilities, together.probabilities, atol=1e-6)
+    assert found.uncertainty is not None
+    assert found.uncertainty.shape == (len(TEXTS),)
+
+
+def test_of_a_word_without_end_only_the_beginning_is_read(three_way: str) -> None:
+    found = NliLabeler.load(settings_for(three_way)).predict(["w" * 200_000 + "\udcff", "about space"])
+    assert np.isfinite(found.probabilities).all()

@@ -51,3 +51,14 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(UnusableModelError) as caught:
         opened(str(tmp_path))
     assert caught.value.model == str(tmp_path)
+
+
+def test_of_a_long_text_only_the_beginning_is_read(folder: str) -> None:
+    text = "the striker scored twice " * 2_000
+    np.testing.assert_allclose(opened(folder).logits([text + "\ud800"]), opened(folder).logits([text]), atol=1e-4)
+
+
+def test_more_texts_than_are_read_at_once_keep_their_order(folder: str) -> None:
+    texts = [*TEXTS, *TEXTS[::-1]]
+    logits = opened(folder).logits(texts)
+    np.testing.assert_allclose(logits[len(TEXTS) :], logits[: len(TEXTS)][::-1], atol=1e-4)

@@ -194,3 +194,11 @@ class Refusing:
 def test_what_is_no_fault_of_a_text_stops_the_stage() -> None:
     with pytest.raises(UnusableModelError):
         label_table(table_of(TEXTS), lambda route: Refusing(), settings_with())
+
+
+def test_labels_that_come_without_their_source_are_warned_of(
+    labeler: EmbeddingLabeler, caplog: pytest.LogCaptureFixture
+) -> None:
+    own = table_of(TEXTS[:3]).append_column("label", pa.array(["space", None, "space"]))
+    assert labelled(own, labeler).kept["label"].to_pylist() == list(TRUTH[:3])
+    assert "2 rows came with a label and no label_source" in caplog.text

@@ -39,8 +39,8 @@ def review_in_words(batch: Batch) -> str:
         return f"Nobody has checked {of}."
     return (
         f"People have checked {of} in a random sample: {review.answered} of {review.asked} texts were answered,"
-        f" {accuracy_in_words(review)} of the labels are right; wanted were {review.target:.0%}."
-        f" {review.corrected} labels were corrected."
+        f" {accuracy_in_words(review)} of the automatic labels were right; wanted were {review.target:.0%}."
+        f" {review.corrected} labels were corrected since."
     )
 
 

@@ -93,24 +93,29 @@ class Budget:
         if tokens is not None and planned.tokens > tokens:
             raise LimitReachedError("label.llm.max_tokens_total", str(tokens), f"{spent.tokens} tokens")
         if cost is not None and self.cost(planned) > cost:
-            raise LimitReachedError("label.llm.max_cost", f"{cost:g}", f"{self.cost(spent):.4g} of money")
+            raise LimitReachedError("label.llm.max_cost", f"{cost:g}", f"{self.cost(spent):.4g}")
 
     def _read_others(self) -> None:
         is_limited = self._settings.max_tokens_total is not None or self._settings.max_cost is not None
         if not self._folder or not is_limited or time.monotonic() - self._read_at < _READ_EVERY_S:
             return
-        total = Usage()
-        for uri in self._storage.list(self._folder):
-            if uri.endswith(".json") and uri != self._file:
-                with suppress(FileNotFoundError, ValidationError):
-                    total += Usage.model_validate_json(self._storage.read(uri))
-        self._others = total
+        self._others = used_in(self._folder, self._storage, without=self._file)
         self._read_at = time.monotonic()
 
     def _write(self) -> None:
         self._written_at = time.monotonic()
         if self._folder:
             self._storage.replace(self._file, self._own.model_dump_json().encode())
+
+
+def used_in(folder: str, storage: Storage, *, without: str = "") -> Usage:
+    """What the tasks that share ``folder`` have used, but for the one whose file is ``without``."""
+    total = Usage()
+    for uri in storage.list(folder):
+        if uri.endswith(".json") and uri != without:
+            with suppress(FileNotFoundError, ValidationError):
+                total += Usage.model_validate_json(storage.read(uri))
+    return total
 
 
 def _less(total: Usage, part: Usage) -> Usage:

@@ -19,6 +19,7 @@ from airflow_provider_autoglm.labeling.llm.asking import Asker
 from airflow_provider_autoglm.labeling.llm.budget import Budget, LimitReachedError
 from airflow_provider_autoglm.labeling.llm.client import ChatClient
 from airflow_provider_autoglm.labeling.llm.prompt import Prompt, sendable
+from airflow_provider_autoglm.labeling.llm.spending import spending_folder
 from airflow_provider_autoglm.labeling.llm.usage import Usage
 from airflow_provider_autoglm.labeling.llm.workers import work_off
 from airflow_provider_autoglm.labeling.resources import Resources
@@ -73,7 +74,7 @@ class LlmLabeler:
             resources.answers or (f"{work}/_answers" if work else ""),
             lease_s=2 * llm.timeout_s,
         )
-        budget = Budget(llm, resources.storage, f"{work}/_spending" if work else "")
+        budget = Budget(llm, resources.storage, spending_folder(resources))
         client = ChatClient(endpoint, timeout_s=llm.timeout_s, connections=llm.concurrency)
         return cls(
             name=name_of(settings, model),

@@ -203,8 +203,8 @@ def test_a_reviewed_version_tells_the_estimate_with_its_interval(datasets: Datas
     _, text = card_of(datasets)
 
     assert "Labels are checked by people." in text
-    assert "241 of 246 texts were answered, 91.2% (95% interval 87.8% to 93.8%) of the labels are right" in text
-    assert "wanted were 80%. 17 labels were corrected." in text
+    assert "241 of 246 texts were answered, 91.2% (95% interval 87.8% to 93.8%) of the automatic labels" in text
+    assert "wanted were 80%. 17 labels were corrected since." in text
     assert "confidence, calibrated on labelled texts; it is no check" in text
     assert "| 1 | 10 | 10 | 0.75 | yes | passed | 91.2% (95% interval 87.8% to 93.8%) |" in text
 
@@ -215,7 +215,7 @@ def test_a_version_of_which_a_part_is_checked_says_so(datasets: Datasets) -> Non
     _, text = card_of(datasets, 2)
 
     assert "Labels are in part checked by people." in text
-    assert "91.2% of the labels are right" in text
+    assert "91.2% of the automatic labels were right" in text
     assert "in part calibrated" in text
 
 

@@ -37,7 +37,7 @@ def test_requests_stay_within_the_cost() -> None:
     budget = of_a_task(None, max_cost=0.002, price_per_million_input=10.0, price_per_million_output=10.0)
     spend(budget, 2)
 
-    with pytest.raises(LimitReachedError, match=r"0\.002 of money of label\.llm\.max_cost = 0\.002"):
+    with pytest.raises(LimitReachedError, match=r"0\.002 of label\.llm\.max_cost = 0\.002"):
         spend(budget, 1)
 
 
