@@ -16,7 +16,7 @@ from airflow_provider_autoglm.labeling.classifier_files import load_classifier
 from airflow_provider_autoglm.labeling.dropout import disagreement
 from airflow_provider_autoglm.labeling.embedding import name_of
 from airflow_provider_autoglm.labeling.labels import Labels, Vectors
-from airflow_provider_autoglm.labeling.network import TextNetwork
+from airflow_provider_autoglm.labeling.network.text_network import TextNetwork
 from airflow_provider_autoglm.labeling.onnx_classifier import OnnxClassifier
 from airflow_provider_autoglm.labeling.resources import Resources
 from airflow_provider_autoglm.labeling.scores import shares, softmax

@@ -10,7 +10,7 @@ from glob import escape, glob
 from typing import Any
 
 from airflow_provider_autoglm.exceptions import NoSuchModelError, UnusableModelError
-from airflow_provider_autoglm.labeling.network import TextNetwork
+from airflow_provider_autoglm.labeling.network.text_network import TextNetwork
 from airflow_provider_autoglm.labeling.onnx_classifier import ONNX_FILE, OnnxClassifier
 from airflow_provider_autoglm.settings.label import LabelSettings
 

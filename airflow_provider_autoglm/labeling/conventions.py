@@ -10,7 +10,7 @@ from typing import Any
 
 from airflow_provider_autoglm.exceptions import UnusableModelError
 from airflow_provider_autoglm.labeling import models
-from airflow_provider_autoglm.labeling.pooling import POOLINGS, Pooling
+from airflow_provider_autoglm.labeling.network.pooling import POOLINGS, Pooling
 
 _OLD_NAMES: dict[str, str] = {
     "pooling_mode_cls_token": "cls",

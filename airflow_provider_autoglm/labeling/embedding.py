@@ -13,7 +13,7 @@ from airflow_provider_autoglm.corpus.manifest import digest_of
 from airflow_provider_autoglm.exceptions import UnusableModelError
 from airflow_provider_autoglm.labeling.dropout import disagreement
 from airflow_provider_autoglm.labeling.labels import Labels, Vectors
-from airflow_provider_autoglm.labeling.network import normalised
+from airflow_provider_autoglm.labeling.network.text_network import normalised
 from airflow_provider_autoglm.labeling.scores import softmax
 from airflow_provider_autoglm.labeling.text_encoder import TextEncoder
 from airflow_provider_autoglm.settings.label import LabelDefinition, LabelSettings

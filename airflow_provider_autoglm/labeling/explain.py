@@ -16,7 +16,7 @@ from airflow_provider_autoglm.labeling.classifier import ClassifierLabeler
 from airflow_provider_autoglm.labeling.gradients import Score, WordGradient, word_gradients
 from airflow_provider_autoglm.labeling.labels import Labeler, Labels
 from airflow_provider_autoglm.labeling.llm.labeler import LlmLabeler
-from airflow_provider_autoglm.labeling.network import TextNetwork
+from airflow_provider_autoglm.labeling.network.text_network import TextNetwork
 from airflow_provider_autoglm.labeling.nli import NliLabeler
 from airflow_provider_autoglm.labeling.words import chunks_of, words_of
 

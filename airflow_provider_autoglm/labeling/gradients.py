@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from airflow_provider_autoglm.exceptions import MissingExtraError
-from airflow_provider_autoglm.labeling.network import TextNetwork, one_thread
+from airflow_provider_autoglm.labeling.network.text_network import TextNetwork, one_thread
 from airflow_provider_autoglm.labeling.words import Span, units_of
 
 Score = Callable[[Any], Any]

@@ -12,7 +12,7 @@ from airflow_provider_autoglm.exceptions import UnusableModelError
 from airflow_provider_autoglm.labeling.dropout import disagreement
 from airflow_provider_autoglm.labeling.embedding import name_of
 from airflow_provider_autoglm.labeling.labels import Labels, Vectors
-from airflow_provider_autoglm.labeling.network import TextNetwork
+from airflow_provider_autoglm.labeling.network.text_network import TextNetwork
 from airflow_provider_autoglm.labeling.scores import softmax
 from airflow_provider_autoglm.labeling.unknown import unknown_to
 from airflow_provider_autoglm.settings.label import LabelSettings

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from airflow_provider_autoglm.labeling.conventions import Conventions, conventions_of
 from airflow_provider_autoglm.labeling.labels import Vectors
-from airflow_provider_autoglm.labeling.network import TextNetwork
+from airflow_provider_autoglm.labeling.network.text_network import TextNetwork
 from airflow_provider_autoglm.labeling.unknown import unknown_to
 from airflow_provider_autoglm.settings.label import LabelSettings
 

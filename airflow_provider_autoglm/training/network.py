@@ -13,7 +13,7 @@ from airflow_provider_autoglm.exceptions import UnusableModelError
 from airflow_provider_autoglm.labeling import models
 from airflow_provider_autoglm.labeling.batching import batches
 from airflow_provider_autoglm.labeling.labels import Vectors
-from airflow_provider_autoglm.labeling.tokens import longest_input
+from airflow_provider_autoglm.labeling.network.tokens import longest_input
 from airflow_provider_autoglm.settings import TrainSettings
 
 SETTING = "train.base_model"

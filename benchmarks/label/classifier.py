@@ -14,7 +14,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from airflow_provider_autoglm.labeling import models
-from airflow_provider_autoglm.labeling.tokens import tokenise
+from airflow_provider_autoglm.labeling.network.tokens import tokenise
 from demo.docstrings import AREAS, Docstring, sample_area
 
 TRAINED_ON = 40

@@ -12,7 +12,7 @@ from transformers import pipeline
 from airflow_provider_autoglm.exceptions import ModelNotFoundError, UnusableModelError
 from airflow_provider_autoglm.labeling.classifier import ClassifierLabeler
 from airflow_provider_autoglm.labeling.classifier_files import load_classifier
-from airflow_provider_autoglm.labeling.network import TextNetwork
+from airflow_provider_autoglm.labeling.network.text_network import TextNetwork
 from airflow_provider_autoglm.labeling.onnx_classifier import OnnxClassifier
 from airflow_provider_autoglm.labeling.resources import Resources
 from airflow_provider_autoglm.settings import LabelSettings

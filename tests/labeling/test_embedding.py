@@ -9,7 +9,7 @@ from airflow_provider_autoglm.labeling import labelers
 from airflow_provider_autoglm.labeling.embedding import EmbeddingLabeler, name_of
 from airflow_provider_autoglm.labeling.labels import Labels, certainty_of
 from airflow_provider_autoglm.labeling.models import BUNDLED_MODEL
-from airflow_provider_autoglm.labeling.network import TextNetwork, normalised
+from airflow_provider_autoglm.labeling.network.text_network import TextNetwork, normalised
 from tests.labeling.conftest import POISON, settings_with
 from tests.labeling.sentences import LABELS, TEXTS, TRUTH
 

@@ -25,9 +25,9 @@ from airflow_provider_autoglm.labeling.gradients import word_gradients
 from airflow_provider_autoglm.labeling.labelers import build
 from airflow_provider_autoglm.labeling.labels import Labeler, Labels
 from airflow_provider_autoglm.labeling.llm.endpoint import Endpoint
-from airflow_provider_autoglm.labeling.network import TextNetwork, one_thread
+from airflow_provider_autoglm.labeling.network.placed import Placed
+from airflow_provider_autoglm.labeling.network.text_network import TextNetwork, one_thread
 from airflow_provider_autoglm.labeling.nli import NliLabeler
-from airflow_provider_autoglm.labeling.placed import Placed
 from airflow_provider_autoglm.labeling.resources import Resources
 from airflow_provider_autoglm.settings import LabelSettings
 from tests.labeling.conftest import POISON, settings_with

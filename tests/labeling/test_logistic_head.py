@@ -7,7 +7,7 @@ from airflow_provider_autoglm.labeling import logistic_head
 from airflow_provider_autoglm.labeling.calibration import expected_calibration_error
 from airflow_provider_autoglm.labeling.labels import Vectors
 from airflow_provider_autoglm.labeling.logistic_head import fit_logistic_head
-from airflow_provider_autoglm.labeling.network import normalised
+from airflow_provider_autoglm.labeling.network.text_network import normalised
 
 DIMENSIONS = 32
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import AutoModel, AutoTokenizer
 
-from airflow_provider_autoglm.labeling.network import normalised
+from airflow_provider_autoglm.labeling.network.text_network import normalised
 from airflow_provider_autoglm.labeling.text_encoder import TextEncoder
 from airflow_provider_autoglm.settings import LabelSettings
 from tests.labeling.sentences import TEXTS

@@ -10,7 +10,7 @@ import pytest
 
 from airflow_provider_autoglm.exceptions import DifferentDimensionsError, UnusableSampleError
 from airflow_provider_autoglm.labeling import models
-from airflow_provider_autoglm.labeling.network import TextNetwork
+from airflow_provider_autoglm.labeling.network.text_network import TextNetwork
 from airflow_provider_autoglm.monitoring.drift import DriftReport, measure
 from airflow_provider_autoglm.monitoring.sample import Sample
 from airflow_provider_autoglm.settings import DriftSettings, LabelSettings

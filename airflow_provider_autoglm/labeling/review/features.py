@@ -46,7 +46,7 @@ def _only_encoder(settings: LabelSettings) -> str | None:
 
 
 def _from_encoder(texts: Sequence[str], model: str, settings: LabelSettings) -> Vectors:
-    from airflow_provider_autoglm.labeling.network import TextNetwork
+    from airflow_provider_autoglm.labeling.network.text_network import TextNetwork
 
     tokens = min(settings.max_tokens, _TOKENS_READ)
     network = TextNetwork.load(model, settings.model_copy(update={"max_tokens": tokens, "mc_dropout": 0}))

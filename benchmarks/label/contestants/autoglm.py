@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from airflow_provider_autoglm.labeling import label, labelers
-from airflow_provider_autoglm.labeling.device import Hardware
+from airflow_provider_autoglm.labeling.network.device import Hardware
 from airflow_provider_autoglm.settings import LabelSettings
 from benchmarks.label.contestants.answer import Predict, answer
 

@@ -7,9 +7,9 @@ import weakref
 from dataclasses import dataclass, field
 
 from airflow_provider_autoglm.labeling import models
-from airflow_provider_autoglm.labeling.device import Placement
-from airflow_provider_autoglm.labeling.memory import TokenBudget
 from airflow_provider_autoglm.labeling.models import Head, LoadedModel
+from airflow_provider_autoglm.labeling.network.device import Placement
+from airflow_provider_autoglm.labeling.network.memory import TokenBudget
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,14 +41,14 @@ def placed(model: str, head: Head, placement: Placement) -> Placed:
 
 def _made(model: str, head: Head, placement: Placement) -> LoadedModel:
     if placement.precision == "int8":
-        from airflow_provider_autoglm.labeling.int8 import quantised
+        from airflow_provider_autoglm.labeling.network.int8 import quantised
 
         return quantised(placed(model, head, Placement()).model)
     import torch
 
     loaded = models.load(model, head=head)
     if placement == Placement():
-        from airflow_provider_autoglm.labeling.packing import packed
+        from airflow_provider_autoglm.labeling.network.packing import packed
 
         return packed(loaded)
     dtype = torch.bfloat16 if placement.precision == "bf16" else torch.float32

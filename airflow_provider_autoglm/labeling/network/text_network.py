@@ -10,13 +10,13 @@ import numpy as np
 
 from airflow_provider_autoglm.exceptions import UnusableModelError
 from airflow_provider_autoglm.labeling import models
-from airflow_provider_autoglm.labeling.device import Hardware, place
 from airflow_provider_autoglm.labeling.labels import Vectors
-from airflow_provider_autoglm.labeling.memory import Batch
 from airflow_provider_autoglm.labeling.models import Head
-from airflow_provider_autoglm.labeling.placed import Placed, placed
-from airflow_provider_autoglm.labeling.pooling import POOLINGS, Pooling
-from airflow_provider_autoglm.labeling.tokens import Tokens, longest_input, tokenise
+from airflow_provider_autoglm.labeling.network.device import Hardware, place
+from airflow_provider_autoglm.labeling.network.memory import Batch
+from airflow_provider_autoglm.labeling.network.placed import Placed, placed
+from airflow_provider_autoglm.labeling.network.pooling import POOLINGS, Pooling
+from airflow_provider_autoglm.labeling.network.tokens import Tokens, longest_input, tokenise
 from airflow_provider_autoglm.settings.label import LabelSettings
 
 _MOST_TOKENS_ON_CPU = 512

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from airflow_provider_autoglm.labeling import models
-from airflow_provider_autoglm.labeling.int8 import Int8Linear, quantised
 from airflow_provider_autoglm.labeling.models import LoadedModel
-from airflow_provider_autoglm.labeling.network import TextNetwork
-from airflow_provider_autoglm.labeling.placed import Placed
+from airflow_provider_autoglm.labeling.network.int8 import Int8Linear, quantised
+from airflow_provider_autoglm.labeling.network.placed import Placed
+from airflow_provider_autoglm.labeling.network.text_network import TextNetwork
 from tests.labeling.sentences import TEXTS
 
 

@@ -11,8 +11,8 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipe
 
 from airflow_provider_autoglm.exceptions import UnavailableDeviceError, UnusableModelError
 from airflow_provider_autoglm.labeling import models
-from airflow_provider_autoglm.labeling.device import Hardware
-from airflow_provider_autoglm.labeling.network import TextNetwork
+from airflow_provider_autoglm.labeling.network.device import Hardware
+from airflow_provider_autoglm.labeling.network.text_network import TextNetwork
 from tests.labeling.conftest import settings_with
 from tests.labeling.sentences import TEXTS, TRUTH
 from tests.labeling.tiny_models import POISON, SUBJECTS, write_classifier, write_encoder, write_nli

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from airflow_provider_autoglm.exceptions import ModelNotFoundError
-from airflow_provider_autoglm.labeling.device import Placement
-from airflow_provider_autoglm.labeling.placed import placed
+from airflow_provider_autoglm.labeling.network.device import Placement
+from airflow_provider_autoglm.labeling.network.placed import placed
 from tests.labeling.tiny_models import write_classifier, write_encoder
 
 

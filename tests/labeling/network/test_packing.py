@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from airflow_provider_autoglm.labeling import models
-from airflow_provider_autoglm.labeling.device import Placement
-from airflow_provider_autoglm.labeling.int8 import Int8Linear
-from airflow_provider_autoglm.labeling.network import TextNetwork
-from airflow_provider_autoglm.labeling.packing import PackedLinear, _can_pack, packed, replace_linear
-from airflow_provider_autoglm.labeling.placed import Placed, placed
+from airflow_provider_autoglm.labeling.network.device import Placement
+from airflow_provider_autoglm.labeling.network.int8 import Int8Linear
+from airflow_provider_autoglm.labeling.network.packing import PackedLinear, _can_pack, packed, replace_linear
+from airflow_provider_autoglm.labeling.network.placed import Placed, placed
+from airflow_provider_autoglm.labeling.network.text_network import TextNetwork
 from tests.labeling.sentences import TEXTS
 
 

@@ -11,7 +11,7 @@ import copy
 import torch
 
 from airflow_provider_autoglm.labeling.models import LoadedModel
-from airflow_provider_autoglm.labeling.packing import replace_linear
+from airflow_provider_autoglm.labeling.network.packing import replace_linear
 
 _LARGEST = 127
 _STEPS = 255

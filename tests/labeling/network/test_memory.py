@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import BertConfig, BertModel
 
-from airflow_provider_autoglm.labeling.memory import Batch, TokenBudget, is_out_of_memory
+from airflow_provider_autoglm.labeling.network.memory import Batch, TokenBudget, is_out_of_memory
 from tests.labeling.sentences import TEXTS
 from tests.labeling.tiny_models import tokenizer_of
 
@@ -79,8 +79,8 @@ def test_the_error_of_an_allocation_that_torch_cannot_make_is_one_of_memory() ->
 CHILD = """
 import json, re, resource, sys
 import numpy as np
-from airflow_provider_autoglm.labeling.memory import is_out_of_memory
-from airflow_provider_autoglm.labeling.network import TextNetwork
+from airflow_provider_autoglm.labeling.network.memory import is_out_of_memory
+from airflow_provider_autoglm.labeling.network.text_network import TextNetwork
 from airflow_provider_autoglm.settings import LabelSettings
 
 settings = LabelSettings(batch_tokens=1_000_000, max_tokens=64)

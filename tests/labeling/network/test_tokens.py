@@ -9,7 +9,7 @@ from transformers import ByT5Tokenizer
 
 from airflow_provider_autoglm.labeling import models
 from airflow_provider_autoglm.labeling.models import LoadedModel
-from airflow_provider_autoglm.labeling.tokens import longest_input, tokenise
+from airflow_provider_autoglm.labeling.network.tokens import longest_input, tokenise
 
 FAR_BEHIND = 500_000
 SURROGATE = "\udcff"

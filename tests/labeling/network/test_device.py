@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from airflow_provider_autoglm.exceptions import UnavailableDeviceError
-from airflow_provider_autoglm.labeling.device import Hardware, Placement, place
+from airflow_provider_autoglm.labeling.network.device import Hardware, Placement, place
 from tests.labeling.conftest import settings_with
 
 OLD_CPU = Hardware(gpus=(), bf16=frozenset(), int8=False)
