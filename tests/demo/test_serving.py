@@ -66,6 +66,7 @@ def test_clients_see_no_champion_then_a_champion_and_never_the_nan_of_a_challeng
             "2": "web",
         }
 
+        _wait(processes, "its sample", lambda: {"1": 100} in [dict(sample.weights) for sample in sampler.samples()])
         _deploy(serving, lease_s=600, challenger=bad, challenger_weight=50, rollout_id=7)
         _wait(processes, "the breaker", lambda: "breaker" in _kinds_of_events(serving))
         _wait(processes, "its weight", lambda: {"1": 100, "2": 0} in [dict(s.weights) for s in sampler.samples()][-1:])
