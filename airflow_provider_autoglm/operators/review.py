@@ -107,7 +107,7 @@ class AskReviewersOperator(HITLOperator):
         self.run = run
 
     def execute(self, context: Context) -> Any:
-        """Put the form together and wait; an answer that is kept already is not asked for again."""
+        """Put the form together and wait, also if its task was cleared; what was answered first stays."""
         from airflow_provider_autoglm.operators.review_form import fields_of, option_of, subject_of
 
         with airflow_errors():

@@ -15,7 +15,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from airflow_provider_autoglm.exceptions import ModelNotFoundError, NoSuchModelError
-from airflow_provider_autoglm.tracking.server import SERVER_ERRORS, check_reachable, explain
+from airflow_provider_autoglm.tracking.server import SERVER_ERRORS, check_reachable, explain, set_client_defaults
 
 _URI = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>\d+))")
 _HEX_DIGITS_OF_SERVER = 16
@@ -31,6 +31,9 @@ class RegisteredModels:
 
     client: MlflowClient
     folder: str
+
+    def __post_init__(self) -> None:
+        set_client_defaults()
 
     def pin(self, uri: str) -> str:
         """The version that ``uri`` stands for now, as ``models:/name/3``.
