@@ -208,7 +208,7 @@ def test_markup_is_text() -> None:
     text = LabelledText(document, _HOSTILE, 0.5, 0.1, words, unexplained=_HOSTILE)
     hostile = report(
         uri=_HOSTILE,
-        settings=settings_with(model=_HOSTILE, models={_HOSTILE: _HOSTILE}, labels=[{"name": _HOSTILE[:99]}]),
+        settings=settings_with(model=_HOSTILE, models={"zh": _HOSTILE}, labels=[{"name": _HOSTILE[:99]}]),
         tally=Tally(by_label=Counter({_HOSTILE: 3}), routes={(_HOSTILE, _HOSTILE): Route(1, 1, 1.0)}),
         calibration={_HOSTILE: _MEASURES},
         int8_agreement={_HOSTILE: 0.5},
@@ -228,7 +228,7 @@ def test_the_page_stays_small_whatever_the_rows_are() -> None:
     words = tuple(WordWeight(filler[n : n + 2], n, n + 2, (-1.0) ** n * (1 + n)) for n in range(0, len(filler), 2))
     text = LabelledText(document, filler, 0.5, 0.1, words, unexplained=filler)
     many = Counter({f"{number}{filler}"[:100]: 1 for number in range(99)})
-    models = {f"{number}{'&' * 90}": "&" * 500 for number in range(50)}
+    models = {f"en-{number}{'x' * 90}": "&" * 500 for number in range(50)}
     huge = report(
         settings=settings_with(models=models, labels=[{"name": name} for name in many]),
         tally=Tally(
