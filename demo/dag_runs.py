@@ -46,8 +46,15 @@ class DagRun:
         return [
             task
             for task in self.tasks
-            if task.state != "success" and not (task.state == "skipped" and task.task_id in (*self.may_skip, *_FORMS))
+            if task.state != "success"
+            and not (task.state == "skipped" and task.task_id in self.may_skip)
+            and not is_form_nobody_needs(task)
         ]
+
+
+def is_form_nobody_needs(task: TaskState) -> bool:
+    """Whether a task that asks people was skipped, as it is where the settings ask for no spot check."""
+    return task.state == "skipped" and task.task_id in _FORMS
 
 
 class DagRuns:

@@ -16,6 +16,7 @@ from airflow_provider_autoglm.corpus.dedupe.report_pairs import Pair
 from airflow_provider_autoglm.corpus.dedupe.word_difference import compare
 from airflow_provider_autoglm.corpus.store import Corpus
 from demo.airflow_api import TaskState
+from demo.dag_runs import is_form_nobody_needs
 
 _SOURCES = ("crawl", "collect_traffic")
 STAGES = (*_SOURCES, "clean", "dedupe", "label", "publish")
@@ -157,7 +158,7 @@ def summarise(
         mlflow=_mlflow_figures(mlflow_url, run["mlflow_run_id"]),
         airflow_url=airflow_url,
         dag_run=f"{run['dag_id']} {run['run_id']}",
-        tasks={task.name: task.state for task in tasks},
+        tasks={task.name: task.state for task in tasks if not is_form_nobody_needs(task)},
         seconds=_seconds(tasks),
     )
 

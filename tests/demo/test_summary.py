@@ -3,8 +3,12 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import pytest
+
 from airflow_provider_autoglm.corpus.dedupe.report_pairs import Pair
 from airflow_provider_autoglm.corpus.report.documents import Document
+from demo.airflow_api import TaskState
+from demo.dag_runs import is_form_nobody_needs
 from demo.dataset_report import dataset_lines
 from demo.summary import (
     STAGES,
@@ -117,3 +121,11 @@ def test_an_example_shows_what_lies_around_the_differences() -> None:
 def test_an_example_that_an_earlier_run_keeps_says_so() -> None:
     example = duplicate_example(pair_of("some text", None))
     assert (example.kept_url, example.removed_excerpt, example.kept_excerpt) == ("b", "some text", "in an earlier run")
+
+
+@pytest.mark.parametrize(
+    ("task_id", "state", "is_expected"),
+    [("review", "skipped", True), ("review", "failed", False), ("publish", "skipped", False)],
+)
+def test_a_form_that_nobody_was_asked_is_no_problem(task_id: str, state: str, *, is_expected: bool) -> None:
+    assert is_form_nobody_needs(TaskState(task_id, -1, state, 1, None, None)) == is_expected
