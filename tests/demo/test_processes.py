@@ -36,7 +36,12 @@ with Processes(Path(sys.argv[1])) as processes:
 
 def _start_owner(logs: Path, code: str, expected: int) -> tuple[subprocess.Popen[str], str]:
     command = [sys.executable, "-c", _OWNER, str(logs), code, str(expected)]
-    owner = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    # Tests that run in the background of a shell ignore SIGINT, which the owner would inherit.
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        owner = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    finally:
+        signal.signal(signal.SIGINT, handler)
     assert owner.stdout is not None
     return owner, owner.stdout.readline().strip()
 
