@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from airflow.sdk import BaseHook
 from airflow.sdk.log import mask_secret
 
 from airflow_provider_autoglm.exceptions import AutoGLMError, InvalidConnectionError
+from airflow_provider_autoglm.hooks.common_ai import address_in, endpoint_of, is_of_common_ai
 from airflow_provider_autoglm.settings.base import refuse_userinfo
 
 if TYPE_CHECKING:
@@ -16,9 +19,6 @@ if TYPE_CHECKING:
 
     from airflow_provider_autoglm.labeling.llm.endpoint import Endpoint
 
-_COMMON_AI = ("pydanticai", "pydanticai_azure")
-_OPENAI_URL = "https://api.openai.com/v1"
-_OPENAI_PREFIXES = ("openai", "openai-chat", "openai-responses")
 _SECRET_HEADER = ("auth", "cookie", "key", "secret", "token")
 
 
@@ -30,8 +30,9 @@ class LlmHook(BaseHook):
     password the key. Its extra may hold ``headers`` (an object, sent with each request) and ``api_key_header`` (the
     header of the key, if it is no bearer token).
 
-    A connection of the official common-ai provider (types ``pydanticai`` and ``pydanticai_azure``) is read the same
-    way, whether that provider is installed or not; without a host it leads to OpenAI, if its model does.
+    A connection of the official common-ai provider (types that begin with ``pydanticai``) whose host is such an address
+    is read the same way, whether that provider is installed or not. Without one, that provider's own hook tells where
+    it leads and what the key is; only where it asks by OpenAI's interface can it be used.
 
     :param llm_conn_id: Connection of one of these types.
     """
@@ -55,21 +56,33 @@ class LlmHook(BaseHook):
         :raises InvalidConnectionError: if it leads to no endpoint, or is of another type.
         :raises UnsafeUriError: if its host carries credentials.
         """
-        from airflow_provider_autoglm.labeling.llm.endpoint import BEARER, Endpoint
-
         connection = self.get_connection(self.llm_conn_id)
-        if connection.conn_type not in (self.conn_type, *_COMMON_AI):
-            raise InvalidConnectionError(
-                self.llm_conn_id, f"type {connection.conn_type!r} is none of {self.conn_type}, {', '.join(_COMMON_AI)}"
-            )
         extra = connection.extra_dejson
-        return Endpoint(
-            _base_url(connection, extra),
-            api_key=_sendable(connection, "password", connection.password or ""),
-            headers=_headers(connection, extra),
-            api_key_header=_sendable(connection, "extra.api_key_header", extra.get("api_key_header") or BEARER),
+        found = self._address(connection)
+        return replace(
+            found,
+            base_url=_checked(connection, found.base_url),
+            api_key=_sendable(connection, "password", found.api_key),
+            headers=_headers(connection, found.headers, extra.get("headers") or {}),
+            api_key_header=_sendable(
+                connection, "extra.api_key_header", extra.get("api_key_header") or found.api_key_header
+            ),
             conn_id=self.llm_conn_id,
         )
+
+    def _address(self, connection: Connection) -> Endpoint:
+        """What the connection leads to, before its extra is looked at."""
+        from airflow_provider_autoglm.labeling.llm.endpoint import Endpoint
+
+        if connection.conn_type == self.conn_type:
+            return Endpoint(connection.host or "", api_key=connection.password or "")
+        if not is_of_common_ai(connection):
+            raise InvalidConnectionError(
+                self.llm_conn_id,
+                f"type {connection.conn_type!r} is neither {self.conn_type} nor one of common-ai's (pydanticai…)",
+            )
+        address = address_in(connection)
+        return Endpoint(address, api_key=connection.password or "") if address else endpoint_of(connection)
 
     def test_connection(self) -> tuple[bool, str]:
         """Ask the endpoint without paying; the *Test* button of the connection form."""
@@ -84,16 +97,13 @@ class LlmHook(BaseHook):
             return False, f"{endpoint.label}: {error}"
 
 
-def _base_url(connection: Connection, extra: dict[str, Any]) -> str:
-    host = connection.host or ""
-    if not host and connection.conn_type in _COMMON_AI:
-        host = _default_url(connection, extra)
-    refuse_userinfo(host if "://" in host else f"https://{host}")
-    if not _is_address(host):
+def _checked(connection: Connection, address: str) -> str:
+    refuse_userinfo(address if "://" in address else f"https://{address}")
+    if not _is_address(address):
         raise InvalidConnectionError(
-            connection.conn_id, f"host {host!r} is no address of an endpoint; expected https://host[:port]/v1"
+            connection.conn_id, f"host {address!r} is no address of an endpoint; expected https://host[:port]/v1"
         )
-    return host.rstrip("/")
+    return address.rstrip("/")
 
 
 def _is_address(url: str) -> bool:
@@ -105,21 +115,10 @@ def _is_address(url: str) -> bool:
     return parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.query and not parts.fragment
 
 
-def _default_url(connection: Connection, extra: dict[str, Any]) -> str:
-    """Where a connection of the common-ai provider leads that names no host: its model begins with a platform."""
-    platform, _, model = str(extra.get("model") or "").partition(":")
-    if model and platform not in _OPENAI_PREFIXES:
-        raise InvalidConnectionError(
-            connection.conn_id,
-            f"it leads to {platform}; enter the address of {platform}'s OpenAI-compatible endpoint as its host",
-        )
-    return _OPENAI_URL
-
-
-def _headers(connection: Connection, extra: dict[str, Any]) -> dict[str, str]:
-    headers = extra.get("headers") or {}
-    if not isinstance(headers, dict):
+def _headers(connection: Connection, of_platform: Mapping[str, str], of_extra: object) -> dict[str, str]:
+    if not isinstance(of_extra, dict):
         raise InvalidConnectionError(connection.conn_id, "extra.headers is no JSON object")
+    headers = {**of_platform, **of_extra}
     found = {str(name): _sendable(connection, f"extra.headers.{name}", value) for name, value in headers.items()}
     for name, value in found.items():
         if any(part in name.lower() for part in _SECRET_HEADER):

@@ -63,31 +63,10 @@ def test_a_connection_may_be_written_as_a_uri(monkeypatch: pytest.MonkeyPatch) -
     assert LlmHook("my_llm").get_endpoint() == Endpoint(ADDRESS, api_key=API_KEY, conn_id="my_llm")
 
 
-@pytest.mark.parametrize("conn_type", ["pydanticai", "pydanticai_azure"])
-def test_a_connection_of_the_common_ai_provider_serves_too(connect: Connect, conn_type: str) -> None:
-    connect(conn_type, host=ADDRESS, password=API_KEY, extra={"model": "deepseek:deepseek-chat"})
-
-    assert LlmHook().get_endpoint() == Endpoint(ADDRESS, api_key=API_KEY, conn_id="autoglm_llm")
-
-
-@pytest.mark.parametrize("extra", [{}, {"model": "openai:gpt-5"}, {"model": "gpt-5"}, {"model": "openai-chat:gpt-5"}])
-def test_a_common_ai_connection_without_a_host_leads_to_openai(connect: Connect, extra: dict[str, str]) -> None:
-    connect("pydanticai", password=API_KEY, extra=extra)
-
-    assert LlmHook().get_endpoint().base_url == "https://api.openai.com/v1"
-
-
-def test_a_common_ai_connection_to_another_platform_needs_a_host(connect: Connect) -> None:
-    connect("pydanticai", password=API_KEY, extra={"model": "mistral:mistral-large-latest"})
-
-    with pytest.raises(InvalidConnectionError, match="it leads to mistral; enter the address of mistral's OpenAI-comp"):
-        LlmHook().get_endpoint()
-
-
 def test_a_connection_of_another_type_is_refused(connect: Connect) -> None:
     connect("postgres", host=ADDRESS)
 
-    with pytest.raises(InvalidConnectionError, match="type 'postgres' is none of autoglm_llm, pydanticai, "):
+    with pytest.raises(InvalidConnectionError, match="type 'postgres' is neither autoglm_llm nor one of common-ai's"):
         LlmHook().get_endpoint()
 
 

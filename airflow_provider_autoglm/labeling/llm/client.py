@@ -112,7 +112,7 @@ class ChatClient:
         try:
             with self._session.request(
                 method,
-                f"{self._endpoint.base_url}/{path}",
+                self._endpoint.url(path, model=(body or {}).get("model", "")),
                 json=body,
                 headers=dict(self._endpoint.headers),
                 timeout=(min(_CONNECT_TIMEOUT_S, self._timeout_s), self._timeout_s),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from urllib.parse import quote, urlencode
 
 BEARER = "Authorization"
 """The header whose key is a bearer token."""
@@ -17,6 +18,8 @@ class Endpoint:
     :param headers: sent with each request beside the authorization.
     :param api_key_header: header that carries the key; ``Authorization`` carries it as a bearer token.
     :param conn_id: Airflow connection it comes from, for messages.
+    :param query: sent with each request; Azure's dated interface wants ``api-version``.
+    :param has_deployments: each model has an address of its own, as in Azure's dated interface.
     """
 
     base_url: str
@@ -24,6 +27,14 @@ class Endpoint:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     api_key_header: str = BEARER
     conn_id: str = ""
+    query: Mapping[str, str] = field(default_factory=dict)
+    has_deployments: bool = False
+
+    def url(self, path: str, *, model: str = "") -> str:
+        """The address of ``path`` for a request to ``model``; without a model, the one that all models share."""
+        deployment = f"/deployments/{quote(model, safe='')}" if self.has_deployments and model else ""
+        query = f"?{urlencode(self.query)}" if self.query else ""
+        return f"{self.base_url}{deployment}/{path}{query}"
 
     @property
     def label(self) -> str:
