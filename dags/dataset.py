@@ -106,7 +106,7 @@ def build(pipeline: str) -> DAG:
             >> finish_run(
                 settings,
                 {stage.task_id: stage.output for stage in stages},
-                {draw_review.task_id: "review_draw", decide.task_id: "review", decide_again.task_id: "review_again"},
+                {each.task_id: each.folders for each in (draw_review, decide, decide_again)},
             ).as_teardown()
         )
 

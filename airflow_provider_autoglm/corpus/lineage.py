@@ -22,7 +22,9 @@ class FinishedRun(Settings):
 
     run: RunReference = Field(description="The run.")
     settings: dict[str, Any] = Field(description="Effective settings of the pipeline.")
-    corpora: dict[str, str] = Field(description="URI of the corpus each task has committed, by task id.")
+    corpora: dict[str, str | tuple[str, ...]] = Field(
+        description="URI of the corpus each task has committed, or of several, by task id."
+    )
     status: Literal["FINISHED", "FAILED"] = Field(description="How the run ended.")
 
 
@@ -38,6 +40,18 @@ def stage_record(uri: str, manifest: Manifest) -> StageRecord:
         metrics={**manifest.metrics, **{f"rows/{split}": float(rows) for split, rows in splits.items()}},
         counters=manifest.counters.model_dump(),
         dataset_version=dataset.get("version"),
+    )
+
+
+def child_record(task_id: str, uri: str, manifest: Manifest) -> ChildRecord:
+    """The child run of an unmapped task that has committed the corpus at ``uri``."""
+    return ChildRecord(
+        name=manifest.stage,
+        task_id=task_id,
+        map_index=_UNMAPPED,
+        settings_digest=digest_of(manifest.settings),
+        settings=manifest.settings,
+        record=stage_record(uri, manifest),
     )
 
 
@@ -76,18 +90,12 @@ def _kept_folder(root: str, pipeline: str) -> str:
     return f"{as_uri(root)}/{pipeline}/state/unlogged_runs"
 
 
-def _children(corpora: Mapping[str, str], storage: Storage) -> Iterator[ChildRecord]:
-    for task_id, uri in corpora.items():
-        manifest, _ = find_manifest(uri, storage)
-        if manifest is not None:
-            yield ChildRecord(
-                name=manifest.stage,
-                task_id=task_id,
-                map_index=_UNMAPPED,
-                settings_digest=digest_of(manifest.settings),
-                settings=manifest.settings,
-                record=stage_record(uri, manifest),
-            )
+def _children(corpora: Mapping[str, str | tuple[str, ...]], storage: Storage) -> Iterator[ChildRecord]:
+    for task_id, uris in corpora.items():
+        for uri in (uris,) if isinstance(uris, str) else uris:
+            manifest, _ = find_manifest(uri, storage)
+            if manifest is not None:
+                yield child_record(task_id, uri, manifest)
 
 
 def _name(uri: str) -> str:

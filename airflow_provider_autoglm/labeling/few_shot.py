@@ -11,7 +11,7 @@ from typing import Self
 
 import numpy as np
 
-from airflow_provider_autoglm.corpus.schema import require_columns
+from airflow_provider_autoglm.corpus.schema import normalise_text, require_columns
 from airflow_provider_autoglm.corpus.storage import Storage
 from airflow_provider_autoglm.corpus.store import Corpus
 from airflow_provider_autoglm.exceptions import CorpusNotCommittedError, MissingExtraError, SettingsError
@@ -82,14 +82,26 @@ class FewShotLabeler:
 
 
 def _examples(settings: LabelSettings, storage: Storage) -> list[_Example]:
-    """Different texts and the numbers of their labels, the first ``MOST_EXAMPLES`` of each label."""
-    found: dict[_Example, None] = {}
+    """Different texts and the numbers of their labels, the first ``MOST_EXAMPLES`` of each label.
+
+    A text that is given for two labels counts for neither. All examples are gone through twice, so that no more than
+    these are in memory and yet a contradiction is seen wherever it stands.
+    """
+    chosen: dict[str, _Example] = {}
     counts: Counter[int] = Counter()
-    for example in _all_examples(settings, storage):
-        if example not in found and counts[example[1]] < MOST_EXAMPLES:
-            found[example] = None
-            counts[example[1]] += 1
-    return list(found)
+    for text, number in _all_examples(settings, storage):
+        read = normalise_text(text)
+        if read not in chosen and counts[number] < MOST_EXAMPLES:
+            chosen[read] = (text, number)
+            counts[number] += 1
+    contradicted = set()
+    for text, number in _all_examples(settings, storage):
+        read = normalise_text(text)
+        if read in chosen and chosen[read][1] != number:
+            contradicted.add(read)
+    if contradicted:
+        log.warning("label: %d texts are examples of two labels or more; they count for none", len(contradicted))
+    return [example for read, example in chosen.items() if read not in contradicted]
 
 
 def _all_examples(settings: LabelSettings, storage: Storage) -> Iterator[_Example]:

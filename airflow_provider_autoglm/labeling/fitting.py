@@ -61,14 +61,11 @@ class Fitting:
     """Fits labelers to the whole corpus, also where ``source`` is a part.
 
     What was found is kept in the stage's folder: the first task to finish decides for all parts and retries.
-
-    :param known: URI of texts with known labels for the calibration, beside ``settings.calibration``; empty for none.
     """
 
     settings: LabelSettings
     source: str | Sequence[str]
     destination: str
-    known: str
     resources: Resources
     _whole: list[tuple[Corpus, ...]] = field(default_factory=list, repr=False)
 
@@ -101,7 +98,11 @@ class Fitting:
             for name, value in (fitted.metrics() if fitted else {}).items():
                 kind, _, measure = name.partition("/")
                 found[name if route == ANY_LANGUAGE else f"{kind}/{route}/{measure}"] = value
-        return found | spending_metrics(self.settings, self.resources)
+        return found | spending_metrics(self.settings, self._own_resources)
+
+    @property
+    def _own_resources(self) -> Resources:
+        return replace(self.resources, work=stage_folder(self.destination))
 
     @property
     def _storage(self) -> Storage:
@@ -129,7 +130,7 @@ class Fitting:
 
     def _uri(self, route: str) -> str:
         digests = [corpus.digest for corpus in self._corpora()]
-        work = digest_of(digests, self.settings.model_dump(mode="json"), self.known, route)
+        work = digest_of(digests, self.settings.model_dump(mode="json"), self.resources.known, route)
         return f"{stage_folder(self.destination)}/_fitted/{work}.json"
 
     def _fit(self, route: str) -> Fitted:
@@ -147,7 +148,7 @@ class Fitting:
         settings = self.settings.model_copy(update={"precision": fitted.precision})
         if fitted.model != settings.model_for(_language(route)):
             settings = settings.model_copy(update={"model": fitted.model, "models": {}})
-        labeler = build(settings, language=_language(route), resources=self.resources)
+        labeler = build(settings, language=_language(route), resources=self._own_resources)
         if isinstance(labeler, EmbeddingLabeler) and fitted.prototypes is not None:
             center = None if fitted.center is None else np.asarray(fitted.center, np.float32)
             return labeler.with_prototypes(np.asarray(fitted.prototypes, np.float32), center)
@@ -182,7 +183,7 @@ class Fitting:
         )
 
     def _calibrated(self, route: str, fitted: Fitted) -> Fitted:
-        uri = self.settings.calibration or self.known
+        uri = self.settings.calibration or self.resources.known
         if not uri:
             return fitted
         try:

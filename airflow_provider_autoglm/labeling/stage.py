@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 
 from airflow_provider_autoglm.corpus.map_stage import Transform, run_map_stage
-from airflow_provider_autoglm.corpus.parts import stage_folder
 from airflow_provider_autoglm.corpus.result import ProgressCallback, StageResult
 from airflow_provider_autoglm.corpus.stage import Provenance
 from airflow_provider_autoglm.corpus.storage import Storage
 from airflow_provider_autoglm.labeling.fitting import Fitting
 from airflow_provider_autoglm.labeling.labelers import check_labels
-from airflow_provider_autoglm.labeling.llm.endpoint import Endpoint
 from airflow_provider_autoglm.labeling.resources import Resources
 from airflow_provider_autoglm.labeling.rows import label_table
 from airflow_provider_autoglm.settings.label import LabelSettings
@@ -25,11 +24,7 @@ def label(
     destination: str,
     settings: LabelSettings,
     *,
-    known: str = "",
-    endpoint: Endpoint | None = None,
-    answers: str | None = None,
-    pin_model: Callable[[str], str] | None = None,
-    fetch_model: Callable[[str], str] | None = None,
+    resources: Resources | None = None,
     storage: Storage | None = None,
     progress: ProgressCallback | None = None,
     provenance: Provenance | None = None,
@@ -39,30 +34,18 @@ def label(
     Rows labelled by people pass untouched. A text that breaks the model is quarantined, not its batch. A retry goes on
     at the last finished shard; a committed corpus is returned without loading a model.
 
-    :param known: URI of a dataset version whose spot-checked texts calibrate the scores, unless
-        ``settings.calibration`` names others.
-    :param endpoint: of a language model, for the kind ``llm``.
-    :param answers: folder URI where its answers are kept for later runs.
-    :param pin_model: the version that an alias ``models:/name@alias`` stands for, as ``models:/name/3``.
-    :param fetch_model: the local folder of a registered model.
+    :param resources: what the kind of labeler needs beside its settings, and texts to calibrate on.
+    :param storage: file system of all corpora; by default that of ``resources``.
     :raises SettingsError: if there are fewer than two labels, one is named twice, or a kind lacks what it needs.
     :raises MissingExtraError: if torch is not installed.
     :raises ModelNotFoundError: if the model cannot be loaded.
     :raises TooManyRejectedError: if more rows are rejected than ``max_rejected_fraction``.
     """
     check_labels(settings)
-    storage = storage or Storage.local()
-    fitting = fitting_of(
-        source,
-        destination,
-        settings,
-        known=known,
-        endpoint=endpoint,
-        answers=answers,
-        pin_model=pin_model,
-        fetch_model=fetch_model,
-        storage=storage,
-    )
+    resources = resources or Resources()
+    if storage is not None:
+        resources = replace(resources, storage=storage)
+    fitting = Fitting(settings, source, destination, resources)
 
     def prepare() -> Transform:
         labeler_of = cache(fitting.labeler)
@@ -76,31 +59,7 @@ def label(
         prepare,
         max_rejected_fraction=settings.max_rejected_fraction,
         metrics=fitting.metrics,
-        storage=storage,
+        storage=resources.storage,
         progress=progress,
         provenance=provenance,
     )
-
-
-def fitting_of(
-    source: str | Sequence[str],
-    destination: str,
-    settings: LabelSettings,
-    *,
-    known: str = "",
-    endpoint: Endpoint | None = None,
-    answers: str | None = None,
-    pin_model: Callable[[str], str] | None = None,
-    fetch_model: Callable[[str], str] | None = None,
-    storage: Storage | None = None,
-) -> Fitting:
-    """The labelers of :func:`label`, which takes the same arguments, by route."""
-    resources = Resources(
-        storage=storage or Storage.local(),
-        endpoint=endpoint,
-        answers=answers,
-        work=stage_folder(destination),
-        pin_model=pin_model,
-        fetch_model=fetch_model,
-    )
-    return Fitting(settings, source, destination, known, resources)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from airflow.sdk.exceptions import AirflowNotFoundException
 
@@ -13,9 +14,11 @@ from airflow_provider_autoglm.settings import LabelSettings, RunReference
 
 if TYPE_CHECKING:
     from airflow_provider_autoglm.corpus.result import StageResult
+    from airflow_provider_autoglm.corpus.storage import Storage
     from airflow_provider_autoglm.corpus.store import Corpus
     from airflow_provider_autoglm.labeling.labels import Labeler
     from airflow_provider_autoglm.labeling.llm.endpoint import Endpoint
+    from airflow_provider_autoglm.labeling.resources import Resources
     from airflow_provider_autoglm.operators.stage_run import StageRun
     from airflow_provider_autoglm.tracking.registered_models import RegisteredModels
 
@@ -39,43 +42,47 @@ class AutoLabelOperator(CorpusOperator):
             self.source,
             destination,
             settings,
-            storage=stage_run.storage,
+            resources=_resources(settings, stage_run),
             provenance=stage_run.provenance,
-            **_means(settings, stage_run),
         )
 
 
 def explained_labelers(corpus: Corpus, stage_run: StageRun) -> Callable[[str], Labeler | None]:
     """The labelers that a committed corpus was labelled with, by route, such that they can be explained."""
-    from airflow_provider_autoglm.labeling.stage import fitting_of
+    from airflow_provider_autoglm.labeling.fitting import Fitting
+    from airflow_provider_autoglm.labeling.resources import Resources
 
     settings = LabelSettings.parse(corpus.manifest.settings)
     sources = [item.uri for item in corpus.manifest.origins]
-    means = _means(settings, stage_run) if settings.kind != "llm" else {}
-    return fitting_of(sources, corpus.uri, settings, storage=stage_run.storage, **means).exact_labeler
+    # What a language model says cannot be explained: no reason to ask for its connection.
+    is_explained = settings.kind != "llm"
+    resources = _resources(settings, stage_run) if is_explained else Resources(storage=stage_run.storage)
+    return Fitting(settings, sources, corpus.uri, resources).exact_labeler
 
 
-def _means(settings: LabelSettings, stage_run: StageRun) -> dict[str, Any]:
-    """What labelling needs beside its settings, by argument."""
-    return {**_outside(settings, stage_run), **({} if stage_run.run is None else _of_run(stage_run.run, stage_run))}
+def _resources(settings: LabelSettings, stage_run: StageRun) -> Resources:
+    """What labelling needs beside its settings: from connections, and from the pipeline's earlier runs."""
+    from airflow_provider_autoglm.labeling.resources import Resources
 
-
-def _outside(settings: LabelSettings, stage_run: StageRun) -> dict[str, Any]:
-    """What Airflow connections lead to: a language model, or the registry of models."""
+    run, storage = stage_run.run, stage_run.storage
+    resources = Resources(storage=storage)
+    if run is not None:
+        resources = replace(resources, known=_known(run, storage), answers=run.label_answers)
     if settings.kind == "llm":
-        return {"endpoint": _endpoint(settings.llm.conn_id)}
-    if settings.kind != "classifier":
-        return {}
+        return replace(resources, endpoint=_endpoint(settings.llm.conn_id))
+    return _with_registry(resources, run) if settings.kind == "classifier" else resources
+
+
+def _with_registry(resources: Resources, run: RunReference | None) -> Resources:
     from airflow_provider_autoglm.hooks.mlflow import MlflowHook
     from airflow_provider_autoglm.operators.stage_run import worker_folder
 
-    run = stage_run.run
     hook = MlflowHook() if run is None else MlflowHook(run.tracking.conn_id)
 
     def models() -> RegisteredModels:
         return hook.get_registered_models(worker_folder("models"))
 
-    return {"pin_model": lambda uri: models().pin(uri), "fetch_model": lambda uri: models().fetch(uri)}
+    return replace(resources, pin_model=lambda uri: models().pin(uri), fetch_model=lambda uri: models().fetch(uri))
 
 
 def _endpoint(conn_id: str) -> Endpoint:
@@ -88,10 +95,10 @@ def _endpoint(conn_id: str) -> Endpoint:
         raise SettingsError([problem]) from None
 
 
-def _of_run(run: RunReference, stage_run: StageRun) -> dict[str, Any]:
-    """What the pipeline's earlier runs have left."""
+def _known(run: RunReference, storage: Storage) -> str:
+    """The dataset version before, if people have checked it; else nothing."""
     from airflow_provider_autoglm.corpus.publish.versions import version_before
 
-    before = version_before(run.datasets, run.folder, stage_run.storage)
+    before = version_before(run.datasets, run.folder, storage)
     is_checked = before is not None and (before.manifest.dataset or {}).get("reviews")
-    return {"known": before.uri if before is not None and is_checked else "", "answers": run.label_answers}
+    return before.uri if before is not None and is_checked else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,11 @@ class DrawReviewOperator(CorpusOperator):
     def __init__(self, *, label_settings: LabelSettings | Mapping[str, Any], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.label_settings = label_settings
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """The folders of the run in which the task may commit a corpus, for ``finish_run``."""
+        return (self.stage,)
 
     def execute(self, context: Context) -> list[str]:
         """Draw, unless nobody is to be asked, and log."""
@@ -191,6 +197,13 @@ class DecideReviewOperator(CorpusOperator):
         self.label_settings = label_settings
         self.earlier = earlier
 
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """The folders of the run in which the task may commit a corpus, for ``finish_run``."""
+        if self.earlier is not None:
+            return (f"{self.stage}{_AGAIN}",)
+        return (self.stage, f"{DrawReviewOperator.stage}{_AGAIN}")
+
     def execute(self, context: Context) -> list[str]:
         """Judge, log, and ask for more where that decides."""
         with airflow_errors():
@@ -248,8 +261,10 @@ class DecideReviewOperator(CorpusOperator):
             _labels_of(self.label_settings, stage_run.run),
             earlier=earlier,
             storage=stage_run.storage,
-            provenance=stage_run.provenance,
+            # The child run of this task is the decision's; the draw gets one of its own, after what decided it.
+            provenance=replace(stage_run.provenance, mlflow_run_id=None),
         )
+        stage_run.log_corpus_apart(more.uri)
         self.log.warning("asking for more: %s", result.reason)
         _hand_on(context, "", result.to_dict(), draw=more.uri)
         return forms_of(more.uri, storage=stage_run.storage)

@@ -70,13 +70,14 @@ def load_settings(pipeline: str) -> dict[str, Any]:
 
 @task(trigger_rule="all_done")
 def finish_run(
-    settings: Mapping[str, Any], corpora: Mapping[str, Any], stages: Mapping[str, str] | None = None
+    settings: Mapping[str, Any], corpora: Mapping[str, Any], stages: Mapping[str, Sequence[str]] | None = None
 ) -> str | None:
     """Log what MLflow missed while it was away and end the parent run with the DAG run's state.
 
     :param settings: what ``load_settings`` returned.
     :param corpora: what each task returned that committed a corpus, by task id.
-    :param stages: the stage of each task that returns something else and may have committed its corpus, by task id.
+    :param stages: of each task that returns something else the folders of the run in which it may have committed a
+        corpus, by task id.
     """
     from airflow_provider_autoglm.corpus.lineage import FinishedRun, keep_for_later, log_finished_run
     from airflow_provider_autoglm.hooks.storage import storage_for
@@ -88,10 +89,11 @@ def finish_run(
     with airflow_errors():
         run = RunReference.parse(settings["run"], path="run")
         returned = {task_id: uri for task_id, value in corpora.items() if (uri := _new_corpus(value))}
+        others = {task_id: tuple(map(run.destination, folders)) for task_id, folders in (stages or {}).items()}
         finished = FinishedRun(
             run=run,
             settings={key: value for key, value in settings.items() if key != "run"},
-            corpora=returned | {task_id: run.destination(stage) for task_id, stage in (stages or {}).items()},
+            corpora={**returned, **others},
             status="FAILED" if _has_failed(get_current_context()) else "FINISHED",
         )
         storage = storage_for(run.root, run.storage_conn_id)

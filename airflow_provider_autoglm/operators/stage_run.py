@@ -13,7 +13,7 @@ from airflow.configuration import AIRFLOW_HOME
 from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowNotFoundException
 
-from airflow_provider_autoglm.corpus.lineage import stage_record
+from airflow_provider_autoglm.corpus.lineage import child_record, stage_record
 from airflow_provider_autoglm.corpus.manifest import digest_of, read_manifest
 from airflow_provider_autoglm.corpus.stage import Provenance
 from airflow_provider_autoglm.corpus.storage import Storage, as_uri
@@ -21,7 +21,7 @@ from airflow_provider_autoglm.exceptions import SettingsError, TrackingUnavailab
 from airflow_provider_autoglm.hooks.mlflow import MlflowHook
 from airflow_provider_autoglm.hooks.storage import storage_for
 from airflow_provider_autoglm.settings import RunReference
-from airflow_provider_autoglm.tracking import StageRecord, Tracker
+from airflow_provider_autoglm.tracking import StageRecord, Tracker, log_child
 
 log = logging.getLogger(__name__)
 
@@ -166,6 +166,12 @@ class StageRun:
     def log_corpus(self, uri: str) -> None:
         """Log counters, rates and lineage from the manifest of a committed corpus."""
         self.log_record(stage_record(uri, read_manifest(uri, self.storage)))
+
+    def log_corpus_apart(self, uri: str) -> None:
+        """Log a corpus that the task has committed beside its own in a child run of its own."""
+        if self._tracker is not None and self.run is not None and self.run.mlflow_run_id is not None:
+            record = child_record(self._task.task_id, uri, read_manifest(uri, self.storage))
+            log_child(self._tracker, self.run.mlflow_run_id, record)
 
     def log_report(self, name: str, report: Mapping[str, Any]) -> None:
         """Keep a JSON document with the child run, if the task has one."""

@@ -14,12 +14,14 @@ from airflow_provider_autoglm.settings.llm import LlmSettings
 ANY_LANGUAGE = "*"
 """The key of ``models`` that stands for every language without a key of its own."""
 
+NONE_OF_THESE = "— none of these —"
+"""What a person answers of a text that belongs to none of the labels, beside which it stands in a form."""
+
 _OWN_MODELS = {
     "embedding": "sentence-transformers/all-MiniLM-L6-v2",
     "few_shot": "sentence-transformers/all-MiniLM-L6-v2",
     "nli": "MoritzLaurer/bge-m3-zeroshot-v2.0",
 }
-
 
 _LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]+)*")
 _NOT_IN_A_NAME = ("Cc", "Cs", "Zl", "Zp")
@@ -42,6 +44,8 @@ class LabelDefinition(Settings):
             raise ValueError("a name neither begins nor ends with white space")
         if any(unicodedata.category(character) in _NOT_IN_A_NAME for character in name):
             raise ValueError("a name is one line without control characters")
+        if name == NONE_OF_THESE:
+            raise ValueError("in a review that is the answer for a text of no label; choose another name")
         return name
 
     @field_validator("phrases", "examples")
@@ -64,6 +68,28 @@ class LabelDefinition(Settings):
     def descriptions(self) -> tuple[str, ...]:
         """What describes its texts: the phrases, else the name, read as words."""
         return self.phrases or (self.name.replace("_", " "),)
+
+
+def refuse_contradictions(labels: tuple[LabelDefinition, ...]) -> tuple[LabelDefinition, ...]:
+    """Return ``labels`` unchanged.
+
+    :raises ValueError: if a text is an example of two of them.
+    """
+    places: dict[str, tuple[str, int]] = {}
+    for label in labels:
+        for number, text in enumerate(label.examples):
+            name, earlier = places.setdefault(_as_read(text), (label.name, number))
+            if name != label.name:
+                raise ValueError(
+                    f"text {earlier} of the examples of {name!r} is text {number} of those of {label.name!r}; "
+                    "leave it in one of them"
+                )
+    return labels
+
+
+def _as_read(text: str) -> str:
+    # As corpus.schema.normalise_text, by which labelling tells examples apart; settings may not import it.
+    return " ".join(unicodedata.normalize("NFC", text).split())
 
 
 class LabelSettings(Settings):
@@ -168,6 +194,11 @@ class LabelSettings(Settings):
     max_rejected_fraction: float = Field(
         default=0.1, ge=0, le=1, description="Share of rows that may be rejected before the stage fails."
     )
+
+    @field_validator("labels")
+    @classmethod
+    def _do_not_contradict(cls, labels: tuple[LabelDefinition, ...]) -> tuple[LabelDefinition, ...]:
+        return refuse_contradictions(labels)
 
     @field_validator("models")
     @classmethod

@@ -13,7 +13,7 @@ from airflow_provider_autoglm.settings.dedupe import DedupeSettings
 from airflow_provider_autoglm.settings.drift import DriftSettings
 from airflow_provider_autoglm.settings.evaluate import EvaluateSettings
 from airflow_provider_autoglm.settings.feedback import FeedbackSettings
-from airflow_provider_autoglm.settings.label import LabelDefinition, LabelSettings
+from airflow_provider_autoglm.settings.label import LabelDefinition, LabelSettings, refuse_contradictions
 from airflow_provider_autoglm.settings.publish import PublishSettings
 from airflow_provider_autoglm.settings.retrain import RetrainSettings
 from airflow_provider_autoglm.settings.review import ReviewSettings
@@ -60,7 +60,7 @@ class PipelineSettings(Settings):
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:
             raise ValueError(f"label names must differ; repeated: {', '.join(repeated)}")
-        return value
+        return refuse_contradictions(value)
 
     @model_validator(mode="after")
     def _labels_stand_in_one_place(self) -> Self:

@@ -7,6 +7,7 @@ from airflow_provider_autoglm.tracking.tracker import (
     StageRecord,
     Tracker,
     catch_up,
+    log_child,
     run_url,
 )
 
@@ -17,5 +18,6 @@ __all__ = [
     "StageRecord",
     "Tracker",
     "catch_up",
+    "log_child",
     "run_url",
 ]

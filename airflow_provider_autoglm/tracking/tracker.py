@@ -285,13 +285,14 @@ def catch_up(
         return None
     for child in children:
         if not tracker.has_logged(parent, child):
-            _log_child(tracker, parent, child)
+            log_child(tracker, parent, child)
     tracker.close_children(parent)
     tracker.close(parent, status)
     return None if tracker.is_down else parent
 
 
-def _log_child(tracker: Tracker, parent: str, child: ChildRecord) -> None:
+def log_child(tracker: Tracker, parent: str, child: ChildRecord) -> None:
+    """Open the child's run, log its record, if it has one, and end it. Again with the same: no change."""
     run_id = tracker.open_child(
         parent,
         name=child.name,

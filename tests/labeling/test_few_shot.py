@@ -73,6 +73,51 @@ def test_of_more_examples_than_are_useful_the_first_are_taken(monkeypatch: pytes
     np.testing.assert_array_equal(all_given.head.weights, FewShotLabeler.load(settings_with(2)).head.weights)
 
 
+CONTRADICTION = "A text that belongs to whoever you ask."
+
+
+def given_for(*labels: str) -> dict[str, list[str]]:
+    """One example of each label, and the same text once more for each of ``labels``."""
+    texts = [COOKING[0], FOOTBALL[0], SPACE[0], *[CONTRADICTION] * len(labels)]
+    return {"text": texts, "label": [*SENTENCES, *labels]}
+
+
+@pytest.mark.parametrize("labels", [("space", "cooking"), ("cooking", "space", "cooking")])
+def test_a_text_that_a_corpus_gives_for_two_labels_is_an_example_of_none(
+    labels: tuple[str, ...], write_examples: WriteExamples, caplog: pytest.LogCaptureFixture
+) -> None:
+    found = FewShotLabeler.load(settings_with(0, examples=write_examples(**given_for(*labels))))
+    np.testing.assert_array_equal(found.head.weights, FewShotLabeler.load(settings_with(1)).head.weights)
+    (told,) = [record for record in caplog.records if "two labels" in record.message]
+    assert (told.levelname, told.message) == (
+        "WARNING",
+        "label: 1 texts are examples of two labels or more; they count for none",
+    )
+
+
+def test_a_text_for_which_settings_and_corpus_name_two_labels_is_an_example_of_none(
+    write_examples: WriteExamples, caplog: pytest.LogCaptureFixture
+) -> None:
+    uri = write_examples(text=[f" {COOKING[1]}\n"], label=["space"])
+    labels = [{"name": name, "examples": texts[: 2 if name == "cooking" else 1]} for name, texts in SENTENCES.items()]
+    found = FewShotLabeler.load(settings_with(0, labels=labels, examples=uri))
+    np.testing.assert_array_equal(found.head.weights, FewShotLabeler.load(settings_with(1)).head.weights)
+    assert "1 texts are examples of two labels" in caplog.text
+
+
+def test_a_contradiction_is_seen_beyond_the_examples_that_count(
+    write_examples: WriteExamples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(few_shot, "MOST_EXAMPLES", 2)
+    texts = [*COOKING[:2], CONTRADICTION, FOOTBALL[0], CONTRADICTION, SPACE[0]]
+    uri = write_examples(text=texts, label=["cooking"] * 3 + ["football", "space", "space"])
+    found = FewShotLabeler.load(settings_with(0, examples=uri))
+    shown = {"cooking": COOKING[:2], "football": FOOTBALL[:1], "space": SPACE[:1]}
+    labels = [{"name": name, "examples": texts} for name, texts in shown.items()]
+    expected = FewShotLabeler.load(settings_with(0, labels=labels))
+    np.testing.assert_array_equal(found.head.weights, expected.head.weights)
+
+
 def test_equal_settings_give_equal_numbers() -> None:
     one, other = (FewShotLabeler.load(settings_with(5)) for _ in range(2))
     np.testing.assert_array_equal(one.predict(TEXTS).probabilities, other.predict(TEXTS).probabilities)

@@ -25,7 +25,7 @@ WriteSource = Callable[..., str]
 
 
 def fitting(source: str | Sequence[str], destination: str, settings: LabelSettings, known: str = "") -> Fitting:
-    return Fitting(settings, source, destination, known, Resources())
+    return Fitting(settings, source, destination, Resources(known=known))
 
 
 def fitted(source: str, destination: str, settings: LabelSettings, route: str = ANY_LANGUAGE) -> EmbeddingLabeler:
@@ -205,7 +205,7 @@ def test_an_alias_is_resolved_once_for_all_tasks(write_source: WriteSource, tmp_
 
     source, settings = write_source(), settings_with(model="models:/news@champion")
     for _ in range(2):
-        found = Fitting(settings, source, f"{tmp_path}/label", "", Resources(pin_model=pin))
+        found = Fitting(settings, source, f"{tmp_path}/label", Resources(pin_model=pin))
         assert found.labeler(ANY_LANGUAGE) is not None
     assert asked == ["models:/news@champion"]
 

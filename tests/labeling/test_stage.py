@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,15 +14,18 @@ import pytest
 from airflow_provider_autoglm.corpus.parts import join_corpora, split_corpus
 from airflow_provider_autoglm.corpus.result import Progress, StageResult
 from airflow_provider_autoglm.corpus.stage import Provenance, StageAttempt
+from airflow_provider_autoglm.corpus.storage import Storage
 from airflow_provider_autoglm.corpus.store import Corpus, write_corpus
 from airflow_provider_autoglm.exceptions import (
     MissingColumnsError,
     ModelNotFoundError,
     SettingsError,
+    StorageNotSupportedError,
     TooManyRejectedError,
 )
 from airflow_provider_autoglm.labeling import label
 from airflow_provider_autoglm.labeling.embedding import EmbeddingLabeler
+from airflow_provider_autoglm.labeling.resources import Resources
 from tests.labeling.conftest import POISON, settings_with
 from tests.labeling.sentences import TEXTS, TRUTH
 
@@ -210,3 +214,12 @@ def test_a_corpus_without_a_text_column_is_refused(tmp_path: Path) -> None:
     source = attempt.commit().uri
     with pytest.raises(MissingColumnsError, match="missing columns text"):
         label(source, f"{tmp_path}/label", settings_with())
+
+
+def test_the_storage_is_that_of_the_resources_unless_one_is_given(write_source: WriteSource, tmp_path: Path) -> None:
+    source, settings = write_source(), settings_with()
+    elsewhere = Resources(storage=replace(Storage.local(), root=f"{tmp_path.as_uri()}/elsewhere"))
+    with pytest.raises(StorageNotSupportedError):
+        label(source, f"{tmp_path}/label", settings, resources=elsewhere)
+    result = label(source, f"{tmp_path}/label", settings, resources=elsewhere, storage=Storage.local())
+    assert result.rows_out == len(TEXTS)

@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_autoglm.corpus.schema import normalise_text
 from airflow_provider_autoglm.exceptions import SettingsError
+from airflow_provider_autoglm.labeling.review import NONE_OF_THESE
 from airflow_provider_autoglm.settings import LabelSettings
 
 
@@ -30,6 +32,25 @@ def test_a_phrase_or_example_that_says_nothing_is_refused(key: str, text: str) -
     found = problem_of(labels=[{"name": "a", key: ["fine", text]}, {"name": "b"}])
     assert f"label.labels.0.{key}" in found
     assert "text 1 is empty; leave it out" in found
+
+
+@pytest.mark.parametrize("again", ["A café.", " A  café.\n", "A cafe\u0301."])
+def test_a_text_that_is_an_example_of_two_labels_is_refused_however_it_is_written(again: str) -> None:
+    labels = [{"name": "a"}, {"name": "b", "examples": ["x", "A café."]}, {"name": "c", "examples": [again]}]
+    found = problem_of(labels=labels)
+    assert "label.labels = a list of 3: " in found
+    assert "text 1 of the examples of 'b' is text 0 of those of 'c'; leave it in one of them" in found
+    assert normalise_text(again) == "A café.", "a labeler would take them for one text"
+
+
+def test_an_example_may_stand_twice_at_one_label() -> None:
+    labels = [{"name": "a", "examples": ["x", "x"]}, {"name": "b", "examples": ["X"]}]
+    assert len(LabelSettings.parse({"labels": labels}).labels) == 2
+
+
+def test_a_label_that_could_not_be_chosen_in_a_review_is_refused() -> None:
+    found = problem_of(labels=[{"name": "a"}, {"name": NONE_OF_THESE}])
+    assert "label.labels.1.name = '— none of these —': in a review that is the answer for a text of no label" in found
 
 
 def test_a_phrase_that_no_model_can_read_is_refused() -> None:

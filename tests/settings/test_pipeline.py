@@ -27,6 +27,15 @@ def test_label_names_must_differ() -> None:
     assert "label names must differ; repeated: a, b" in refused({**VARIABLE, "labels": labels})
 
 
+def test_a_text_is_an_example_of_one_label() -> None:
+    labels = [{"name": "sport", "examples": ["A match."]}, {"name": "science", "examples": ["A cell.", "A match."]}]
+
+    message = refused({**VARIABLE, "labels": labels})
+
+    assert "here.labels" in message
+    assert "text 0 of the examples of 'sport' is text 1 of those of 'science'" in message
+
+
 @pytest.mark.parametrize("elsewhere", [{"label": {"labels": [{"name": "x"}]}}, {"publish": {"labels": ["x"]}}])
 def test_labels_stand_in_one_place(elsewhere: dict[str, Any]) -> None:
     assert "set the classes under the key labels" in refused({**VARIABLE, **elsewhere})

@@ -13,6 +13,10 @@ from airflow_provider_autoglm.corpus.storage import Storage
 from airflow_provider_autoglm.corpus.store import Corpus
 from airflow_provider_autoglm.exceptions import AutoGLMError
 
+MOST_EARLIER_BATCHES = 50
+"""Card and report list the newest 20. At half a kilobyte each, records of every run ever would soon be most of the
+manifest; earlier versions keep their own."""
+
 _CALIBRATION = "calibration/"
 _STAGES_BACK = 3
 
@@ -47,6 +51,11 @@ class Batch(BaseModel):
         """Whether people have passed its labels, or given all of them."""
         return self.outcome == "passed" or self.automatic == 0
 
+    @property
+    def standing(self) -> tuple[str, bool, bool | None]:
+        """All that it adds to what is said of a whole version: outcome, is reviewed, its scores are calibrated."""
+        return self.outcome, self.is_reviewed, None if self.mean_score is None else self.is_calibrated
+
 
 def batch_of(corpus: Corpus, version: int, rows: int, confidence: Confidence) -> Batch:
     """The record of ``rows`` rows that ``corpus`` brings into ``version``."""
@@ -65,11 +74,17 @@ def batch_of(corpus: Corpus, version: int, rows: int, confidence: Confidence) ->
 
 
 def earlier_batches(manifest: Manifest) -> list[Batch]:
-    """What a version says of where its labels come from; of one that says nothing, that nobody has looked."""
+    """What a version says of where its labels come from; of one that says nothing, that nobody has looked.
+
+    Of many the newest ``MOST_EARLIER_BATCHES`` are left, and before them the newest of each standing: so what is said
+    of all of them, or of some, stays as true as it was.
+    """
     record: Mapping[str, Any] = manifest.dataset or {}
     if "reviews" not in record:
         return [Batch(version=int(record["version"]), rows=manifest.rows, automatic=manifest.rows)]
-    return [Batch.model_validate(batch) for batch in record["reviews"]]
+    batches = [Batch.model_validate(batch) for batch in record["reviews"]]
+    newest_of_standing = {batch.standing: number for number, batch in enumerate(batches[:-MOST_EARLIER_BATCHES])}
+    return [*(batches[number] for number in sorted(newest_of_standing.values())), *batches[-MOST_EARLIER_BATCHES:]]
 
 
 def is_reviewed(batches: Sequence[Batch]) -> bool:

@@ -9,7 +9,8 @@ from airflow_provider_autoglm.labeling.review.answers import keep_answers
 from airflow_provider_autoglm.labeling.review.decide import ReviewResult, decide
 from airflow_provider_autoglm.labeling.review.draw import draw
 from airflow_provider_autoglm.labeling.review.estimate import Estimate
-from airflow_provider_autoglm.labeling.review.forms import NONE_OF_THESE, Form, FormRow, forms_of, open_form
+from airflow_provider_autoglm.labeling.review.forms import Form, FormRow, forms_of, open_form
+from airflow_provider_autoglm.settings.label import NONE_OF_THESE
 
 __all__ = [
     "NONE_OF_THESE",

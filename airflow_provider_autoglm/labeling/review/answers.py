@@ -11,8 +11,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from airflow_provider_autoglm.corpus.manifest import Input, digest_of, utc_now
 from airflow_provider_autoglm.corpus.storage import Storage
 from airflow_provider_autoglm.exceptions import StorageError
-from airflow_provider_autoglm.labeling.review.forms import NONE_OF_THESE, Form
+from airflow_provider_autoglm.labeling.review.forms import Form
 from airflow_provider_autoglm.labeling.review.shown import one_line
+from airflow_provider_autoglm.settings.label import NONE_OF_THESE
 
 _HEX_DIGITS_OF_DRAW = 16
 _LONGEST_NAME = 200

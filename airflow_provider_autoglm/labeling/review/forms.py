@@ -10,9 +10,6 @@ from airflow_provider_autoglm.corpus.store import Corpus
 from airflow_provider_autoglm.exceptions import FormNotFoundError
 from airflow_provider_autoglm.labeling.review.draw import SUSPICIOUS, ReviewSet
 
-NONE_OF_THESE = "— none of these —"
-"""The answer that a text belongs to none of the labels."""
-
 _FRAGMENT = re.compile(r"form=([1-9]\d{0,5})")
 
 

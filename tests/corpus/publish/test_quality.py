@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_autoglm.corpus.manifest import Input
-from airflow_provider_autoglm.corpus.publish.quality import Batch
+from airflow_provider_autoglm.corpus.publish.quality import MOST_EARLIER_BATCHES, Batch, is_reviewed
 from airflow_provider_autoglm.corpus.store import Corpus
 from tests.corpus.publish.conftest import Datasets, review, row, rows
 
@@ -66,6 +66,51 @@ def test_reviews_of_earlier_versions_are_carried_on(datasets: Datasets) -> None:
         (2, 0.91),
         (3, 0.92),
     ]
+
+
+def carried_on(datasets: Datasets, *batches: Batch) -> list[Batch]:
+    """What a version has of ``batches``, which the version before had."""
+    datasets.publish(rows(0, 10))
+    manifest = datasets.folder / "datasets" / "v1" / "_manifest.json"
+    stored = json.loads(manifest.read_text())
+    stored["dataset"]["reviews"] = [batch.model_dump(mode="json") for batch in batches]
+    manifest.write_text(json.dumps(stored))
+    datasets.publish(reviewed(datasets, 10, 20))
+    return list(datasets.record(2).reviews[:-1])
+
+
+PASSED = Batch(version=1, rows=9, automatic=9, mean_score=0.9, is_calibrated=True, review=review())
+
+
+def test_of_very_many_records_the_newest_are_carried_on(datasets: Datasets) -> None:
+    old = [PASSED.model_copy(update={"version": version}) for version in range(1, 1_001)]
+
+    found = carried_on(datasets, *old)
+
+    assert [batch.version for batch in found] == [950, *range(951, 1_001)]
+    assert datasets.record(2).reviewed
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"review": None},
+        {"review": review(outcome="failed")},
+        {"is_calibrated": False},
+        {"mean_score": None},
+        {"automatic": 0, "review": None, "mean_score": None},
+    ],
+)
+def test_what_one_old_record_adds_to_the_whole_is_not_forgotten(datasets: Datasets, odd: dict[str, Any]) -> None:
+    old = [PASSED] * 1_000
+    old[3] = PASSED.model_copy(update={"version": 2, **odd})
+
+    found = carried_on(datasets, *old)
+
+    assert len(found) == MOST_EARLIER_BATCHES + 2
+    assert found[0] == old[3]
+    assert {batch.standing for batch in found} == {PASSED.standing, old[3].standing}
+    assert datasets.record(2).reviewed == is_reviewed(old)
 
 
 def test_a_corpus_that_brings_no_row_tells_nothing_of_the_labels(datasets: Datasets) -> None:

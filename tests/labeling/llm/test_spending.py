@@ -24,7 +24,7 @@ def test_a_mapped_stage_tells_what_all_its_tasks_have_used(
     source = write_corpus(f"{tmp_path.as_uri()}/clean", tables, stage="clean", max_shard_bytes=1).uri
     settings = llm_settings(price_per_million_input=1.0, price_per_million_output=10.0)
     parts = [
-        label(part["source"], part["destination"], settings, endpoint=endpoint).uri
+        label(part["source"], part["destination"], settings, resources=Resources(endpoint=endpoint)).uri
         for part in split_corpus(source, f"{tmp_path.as_uri()}/label")
     ]
     joined = join_corpora(parts, f"{tmp_path.as_uri()}/label", stage="label")
