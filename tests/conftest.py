@@ -40,7 +40,7 @@ os.environ.update(
 # Every run of a commit tries the same examples; `--hypothesis-profile=default` searches for others.
 settings.register_profile("repeatable", derandomize=True)
 settings.load_profile("repeatable")
-# Hypothesis would offer a failing example as a patch; what writes it breaks on Twisted's interfaces and so ends the run.
+# A failing example would be offered as a patch, whose writer breaks on Twisted's interfaces and so ends the whole run.
 sys.modules["hypothesis.extra._patching"] = None  # type: ignore[assignment]
 
 # What takes longest begins first, so that no process is left with it when the others have nothing more to do.
