@@ -82,8 +82,8 @@ _CONFIG_OPTIONS: dict[str, dict[str, Any]] = {
         "default": "default_pool",
     },
     "cache_dir": {
-        "description": "Folder for compiled kernels; empty means the user's cache folder. "
-        "Where it cannot be written, kernels are compiled anew by each task.",
+        "description": "Folder for the compiled kernels of dedupe and of labelling with INT8; empty means the user's "
+        "cache folder. Where it cannot be written, kernels are compiled anew by each task.",
         "type": "string",
         "example": "/var/cache/autoglm",
         "default": "",

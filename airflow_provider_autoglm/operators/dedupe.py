@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_autoglm.configuration import option
 from airflow_provider_autoglm.exceptions import SettingsError
 from airflow_provider_autoglm.operators.base import CorpusOperator
+from airflow_provider_autoglm.operators.kernels import keep_kernels
 from airflow_provider_autoglm.settings import DedupeSettings
 
 if TYPE_CHECKING:
@@ -78,11 +78,3 @@ class SimHashDedupeOperator(CorpusOperator):
             raise SettingsError([f"{self.stage}: prints= and found= go together; give both, or none"])
         # One request each; iterating asks for every part.
         return partial(resolve, prints=list(self.prints[:]), found=list(self.found[:]))
-
-
-def keep_kernels() -> None:
-    """Have compiled kernels kept in `[autoglm] cache_dir`; they are loaded when they are first needed."""
-    from airflow_provider_autoglm.corpus.dedupe.compile_cache import set_cache_directory
-
-    if cache_dir := option("cache_dir"):
-        set_cache_directory(cache_dir)

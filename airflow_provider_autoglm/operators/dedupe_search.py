@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_autoglm.operators.base import CorpusOperator, StageOperator
-from airflow_provider_autoglm.operators.dedupe import SimHashDedupeOperator, keep_kernels
+from airflow_provider_autoglm.operators.dedupe import SimHashDedupeOperator
+from airflow_provider_autoglm.operators.kernels import keep_kernels
 from airflow_provider_autoglm.settings import DedupeSettings
 
 if TYPE_CHECKING:

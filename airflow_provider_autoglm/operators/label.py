@@ -10,6 +10,7 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 
 from airflow_provider_autoglm.exceptions import SettingsError
 from airflow_provider_autoglm.operators.base import CorpusOperator
+from airflow_provider_autoglm.operators.kernels import keep_kernels
 from airflow_provider_autoglm.settings import LabelSettings, RunReference
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ class AutoLabelOperator(CorpusOperator):
         """Call :func:`airflow_provider_autoglm.labeling.label`."""
         from airflow_provider_autoglm.labeling import label
 
+        if settings.precision == "int8":
+            keep_kernels()
         return label(
             self.source,
             destination,

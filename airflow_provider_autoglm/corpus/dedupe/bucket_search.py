@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from airflow_provider_autoglm.corpus.compile_cache import kernel
 from airflow_provider_autoglm.corpus.dedupe.blocks import BITS, Blocks
-from airflow_provider_autoglm.corpus.dedupe.compile_cache import kernel
 
 _TILE = 2_048
 """Fingerprints that are compared at once; a tile stays in the nearest cache."""

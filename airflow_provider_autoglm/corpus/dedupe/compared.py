@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from airflow_provider_autoglm.corpus.compile_cache import kernel
 from airflow_provider_autoglm.corpus.dedupe.bucket_search import bits_set
 from airflow_provider_autoglm.corpus.dedupe.clusters import Clusters
-from airflow_provider_autoglm.corpus.dedupe.compile_cache import kernel
 from airflow_provider_autoglm.corpus.dedupe.contenders import Contenders
 from airflow_provider_autoglm.corpus.dedupe.names import NO_NAME, NamesOnDisk
 from airflow_provider_autoglm.corpus.dedupe.verify import KEPT

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from airflow_provider_autoglm.corpus.dedupe.compile_cache import kernel
+from airflow_provider_autoglm.corpus.compile_cache import kernel
 from airflow_provider_autoglm.corpus.dedupe.facts import TEXT_HASH, read_looks
 from airflow_provider_autoglm.corpus.dedupe.key_rows import KeyRows, iter_key_rows, side_by_side
 from airflow_provider_autoglm.corpus.dedupe.names import NamesOnDisk

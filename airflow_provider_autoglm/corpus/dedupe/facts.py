@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from airflow_provider_autoglm.corpus.dedupe.compile_cache import kernel
+from airflow_provider_autoglm.corpus.compile_cache import kernel
 from airflow_provider_autoglm.corpus.dedupe.prints import is_document
 from airflow_provider_autoglm.corpus.dedupe.shingles import TextSets, sets_of
 from airflow_provider_autoglm.corpus.dedupe.threads import in_threads

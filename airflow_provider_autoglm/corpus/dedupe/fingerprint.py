@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from airflow_provider_autoglm.corpus.dedupe.compile_cache import kernel
+from airflow_provider_autoglm.corpus.compile_cache import kernel
 from airflow_provider_autoglm.corpus.dedupe.md5 import (
     HALVES_OF_A_DIGEST,
     LANES,

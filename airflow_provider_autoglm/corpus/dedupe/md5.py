@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from airflow_provider_autoglm.corpus.dedupe.compile_cache import kernel
+from airflow_provider_autoglm.corpus.compile_cache import kernel
 
 LANES = 64
 """Messages of a block."""

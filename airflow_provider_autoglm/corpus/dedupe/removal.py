@@ -57,7 +57,7 @@ def deduplicate(
     :raises TooManyRemovedError: if more than ``settings.max_removed_fraction`` of the rows would go for others of them.
     """
     # The compiled kernels behind this are loaded when there is work, after compile_cache has been set up.
-    from airflow_provider_autoglm.corpus.dedupe.compile_cache import compile_time_told
+    from airflow_provider_autoglm.corpus.compile_cache import compile_time_told
     from airflow_provider_autoglm.corpus.dedupe.prints import ScratchPrints, iter_prints, prints_schema
 
     removal = Removal.begin(

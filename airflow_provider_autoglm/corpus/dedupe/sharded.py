@@ -39,7 +39,7 @@ def fingerprint(
     :raises MissingColumnsError: if a corpus lacks ``doc_id``, ``text`` or a column that ``settings.keep`` needs.
     :raises SettingsError: if ``settings.keep_column`` is neither a number nor a time.
     """
-    from airflow_provider_autoglm.corpus.dedupe.compile_cache import compile_time_told
+    from airflow_provider_autoglm.corpus.compile_cache import compile_time_told
     from airflow_provider_autoglm.corpus.dedupe.facts import check_columns
     from airflow_provider_autoglm.corpus.dedupe.prints import iter_prints
 
@@ -81,8 +81,8 @@ def search(
 
     :raises SettingsError: if there is no such share.
     """
+    from airflow_provider_autoglm.corpus.compile_cache import compile_time_told
     from airflow_provider_autoglm.corpus.dedupe.candidates import fingerprints_of, has_candidate
-    from airflow_provider_autoglm.corpus.dedupe.compile_cache import compile_time_told
 
     if not 0 <= share[0] < share[1]:
         raise SettingsError([f"share = {share}: the number must be from 0 to below the count"])
@@ -126,7 +126,7 @@ def resolve(
     :raises SettingsError: if ``prints`` are not those of all of ``source`` in order, or ``found`` not every share of
         one search in them, or made with other settings.
     """
-    from airflow_provider_autoglm.corpus.dedupe.compile_cache import compile_time_told
+    from airflow_provider_autoglm.corpus.compile_cache import compile_time_told
 
     printed = open_sources(prints, storage=storage)
     shares = open_sources(found, storage=storage)

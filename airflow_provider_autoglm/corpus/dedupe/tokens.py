@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from airflow_provider_autoglm.corpus.dedupe.compile_cache import kernel
+from airflow_provider_autoglm.corpus.compile_cache import kernel
 
 WORD_CHARACTERS = re.compile(r"[\w\u4e00-\u9fcc]+")
 """As the package ``simhash`` 2.1.2 has it."""

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from airflow_provider_autoglm.corpus.compile_cache import kernel
 from airflow_provider_autoglm.corpus.dedupe.bucket_search import bits_set
-from airflow_provider_autoglm.corpus.dedupe.compile_cache import kernel
 from airflow_provider_autoglm.corpus.dedupe.minhash import NO_KEY
 from airflow_provider_autoglm.corpus.dedupe.shingles import Shingles
 

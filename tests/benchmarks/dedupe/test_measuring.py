@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from airflow_provider_autoglm.corpus.dedupe import compile_cache
+from airflow_provider_autoglm.corpus import compile_cache
 from benchmarks.dedupe.child import ContestantError, measure
 from benchmarks.dedupe.corpora import Prepared, prepare
 from benchmarks.dedupe.documents import SHORT, stretches

@@ -37,6 +37,15 @@ def test_a_layer_gives_nearly_what_it_gave_before(has_bias: bool) -> None:
     assert float(error.max()) < 0.02
 
 
+@pytest.mark.parametrize("inputs", [1, 97, 250, 768, 1_154], ids=lambda count: f"{count} inputs")
+def test_layers_of_any_size_are_cut_into_groups_that_fit(inputs: int) -> None:
+    torch.manual_seed(4)
+    layer, values = torch.nn.Linear(inputs, 16), torch.randn(6, inputs)
+    with torch.inference_mode():
+        exact, found = layer(values), Int8Linear(layer)(values)
+    assert float((found - exact).norm() / exact.norm()) < 0.02
+
+
 def test_a_token_gives_the_same_numbers_whatever_stands_beside_it() -> None:
     layer, values = Int8Linear(linear()), torch.randn(7, 384)
     with torch.inference_mode():

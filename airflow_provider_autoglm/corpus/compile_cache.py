@@ -45,7 +45,7 @@ def compile_time_told() -> Iterator[None]:
         yield
     if listener.done:
         directory = _usable_directory(tuple(_chosen)) or "no folder: set [autoglm] cache_dir"
-        log.info("dedupe: kernels compiled in %.1f s at their first use, kept in %s", listener.duration, directory)
+        log.info("kernels compiled in %.1f s at their first use, kept in %s", listener.duration, directory)
 
 
 class _ForgivingCache:
@@ -118,7 +118,7 @@ def _warn_once(directory: str) -> Callable[[object], None]:
         if waiting:
             waiting.clear()
             log.warning(
-                "cannot keep compiled kernels in %s (%s): each process compiles them again, ~20 s; "
+                "cannot keep compiled kernels in %s (%s): each process compiles them again, up to 20 s; "
                 "set [autoglm] cache_dir to a writable directory",
                 directory,
                 error,

@@ -14,7 +14,7 @@ _COMPILE_WITH = """
 import logging, sys
 logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
 import numba
-from airflow_provider_autoglm.corpus.dedupe.compile_cache import set_cache_directory
+from airflow_provider_autoglm.corpus.compile_cache import set_cache_directory
 if sys.argv[1]:
     set_cache_directory(sys.argv[1])
 from airflow_provider_autoglm.corpus.dedupe.neighbours import pairs_within
@@ -64,7 +64,7 @@ def test_kernels_that_numba_finds_no_place_for_cost_one_warning_and_no_error(tmp
     module.parent.mkdir()
     module.write_text(
         "import sys\n"
-        "from airflow_provider_autoglm.corpus.dedupe.compile_cache import kernel, set_cache_directory\n"
+        "from airflow_provider_autoglm.corpus.compile_cache import kernel, set_cache_directory\n"
         "set_cache_directory(sys.argv[1])\n"
         "@kernel\ndef double(x: int) -> int:\n    return 2 * x\n"
         "@kernel\ndef again(x: int) -> int:\n    return double(double(x))\n"
@@ -91,7 +91,7 @@ def test_kernels_that_numba_finds_no_place_for_cost_one_warning_and_no_error(tmp
 _COMPILE_ONE = """
 import logging, sys
 logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
-from airflow_provider_autoglm.corpus.dedupe.compile_cache import set_cache_directory
+from airflow_provider_autoglm.corpus.compile_cache import set_cache_directory
 set_cache_directory(sys.argv[1])
 from airflow_provider_autoglm.corpus.dedupe.minhash import band_groups
 import numpy as np
