@@ -36,7 +36,7 @@ def address_in(connection: Connection) -> str:
     The generic type takes its host as it is, whatever platform its model begins with. Azure's host is an address of
     OpenAI's kind only up to a version.
     """
-    host = connection.host or ""
+    host = (connection.host or "").strip()
     is_address = connection.conn_type == _ANY_PLATFORM or (
         connection.conn_type == _AZURE and host.rstrip("/").endswith("/v1")
     )
@@ -50,11 +50,12 @@ def endpoint_of(connection: Connection) -> Endpoint:
     """
     from airflow_provider_autoglm.labeling.llm.endpoint import Endpoint
 
+    hook = None
     try:
         hook = _hook_of(connection)
         client = getattr(getattr(hook and hook.get_conn(), "provider", None), "client", None)
     except Exception as error:
-        if isinstance(error, ImportError) and find_spec("openai"):
+        if hook is not None and isinstance(error, ImportError) and find_spec("openai"):
             raise _other_interface(connection) from None  # what is missing is the package of another interface
         raise InvalidConnectionError(
             connection.conn_id, f"the common-ai provider cannot use it ({error}); correct it, or {_ADVICE}"

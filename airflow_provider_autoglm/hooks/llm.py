@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from airflow.sdk import BaseHook
@@ -57,7 +59,7 @@ class LlmHook(BaseHook):
         :raises UnsafeUriError: if its host carries credentials.
         """
         connection = self.get_connection(self.llm_conn_id)
-        extra = connection.extra_dejson
+        extra = _extra_of(connection)
         found = self._address(connection)
         return replace(
             found,
@@ -97,16 +99,32 @@ class LlmHook(BaseHook):
             return False, f"{endpoint.label}: {error}"
 
 
-def _checked(connection: Connection, address: str) -> str:
+def _extra_of(connection: Connection) -> dict[str, Any]:
+    """The extra; Airflow would pass over one that is no JSON, and so over where it says that the key belongs."""
+    try:
+        is_object = isinstance(json.loads(connection.extra or "{}"), dict)
+    except ValueError:
+        is_object = False
+    if not is_object:
+        raise InvalidConnectionError(connection.conn_id, "its extra is no JSON object; correct or empty it")
+    return connection.extra_dejson
+
+
+def _checked(connection: Connection, given: str) -> str:
+    address = given.strip()
     refuse_userinfo(address if "://" in address else f"https://{address}")
     if not _is_address(address):
+        shown = re.split("[?#]", address)[0].rpartition("@")[2]  # what stands around it may be a key
         raise InvalidConnectionError(
-            connection.conn_id, f"host {address!r} is no address of an endpoint; expected https://host[:port]/v1"
+            connection.conn_id,
+            f"host {shown!r} is no address of an endpoint; expected https://host[:port]/v1, without query or spaces",
         )
     return address.rstrip("/")
 
 
 def _is_address(url: str) -> bool:
+    if any(character.isspace() for character in url):
+        return False
     try:
         parts = urlsplit(url)
         parts.port  # noqa: B018 - reading it is what checks it

@@ -44,7 +44,7 @@ class LabelDefinition(Settings):
             raise ValueError("a name neither begins nor ends with white space")
         if any(unicodedata.category(character) in _NOT_IN_A_NAME for character in name):
             raise ValueError("a name is one line without control characters")
-        if name == NONE_OF_THESE:
+        if _as_read(name) == NONE_OF_THESE:
             raise ValueError("in a review that is the answer for a text of no label; choose another name")
         return name
 

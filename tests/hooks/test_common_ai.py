@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -224,3 +225,13 @@ def test_a_model_is_asked_where_and_with_the_key_that_the_providers_own_hook_ask
 
     theirs, ours = recorder.asked
     assert ours == theirs
+
+
+def test_a_provider_that_cannot_be_imported_is_told_from_a_platform_of_another_interface(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect(password=API_KEY, extra={"model": "openai:gpt-5"})
+    monkeypatch.setitem(sys.modules, "airflow.providers.common.ai.hooks.pydantic_ai", None)
+
+    with pytest.raises(InvalidConnectionError, match=r"the common-ai provider cannot use it .*pydantic_ai"):
+        LlmHook().get_endpoint()

@@ -72,7 +72,16 @@ def test_a_connection_of_another_type_is_refused(connect: Connect) -> None:
 
 @pytest.mark.parametrize(
     "host",
-    ["", "llm.example.org", "llm.example.org/v1", "ftp://llm/v1", "https://", "https://llm/v1?a=1", "http://llm:x"],
+    [
+        "",
+        "llm.example.org",
+        "llm.example.org/v1",
+        "ftp://llm/v1",
+        "https://",
+        "https://llm/v1?a=1",
+        "https://llm/v1\nX: y",
+        "http://llm:x",
+    ],
 )
 def test_a_host_that_is_no_address_is_refused(connect: Connect, host: str) -> None:
     connect(host=host)
@@ -88,6 +97,35 @@ def test_credentials_in_the_host_are_refused_and_not_repeated(connect: Connect, 
     with pytest.raises(UnsafeUriError) as raised:
         LlmHook().get_endpoint()
     assert API_KEY not in str(raised.value)
+
+
+@pytest.mark.parametrize("conn_type", ["autoglm_llm", "pydanticai"])
+@pytest.mark.parametrize("host", [f"{ADDRESS}?key={API_KEY}", f"{ADDRESS}#{API_KEY}", f"//me:{API_KEY}@llm/v1"])
+def test_a_key_around_the_address_in_the_host_is_not_repeated(connect: Connect, conn_type: str, host: str) -> None:
+    connect(conn_type, host=host)
+
+    with pytest.raises(InvalidConnectionError, match="is no address of an endpoint") as raised:
+        LlmHook().get_endpoint()
+    assert API_KEY not in str(raised.value)
+
+
+def test_white_space_that_was_pasted_around_the_host_is_taken_off(connect: Connect) -> None:
+    connect(host=f" {ADDRESS}\n")
+
+    assert LlmHook().get_endpoint().base_url == ADDRESS
+
+
+@pytest.mark.parametrize("conn_type", ["autoglm_llm", "pydanticai"])
+@pytest.mark.parametrize("extra", ['{"model": "deepseek:chat"', "[1]", '"openai:gpt-5"'])
+def test_an_extra_that_is_no_json_object_is_refused_rather_than_passed_over(
+    connect: Connect, conn_type: str, extra: str
+) -> None:
+    connect(conn_type, password=API_KEY, extra=extra, **({"host": ADDRESS} if conn_type == "autoglm_llm" else {}))
+
+    assert LlmHook().test_connection() == (
+        False,
+        "connection autoglm_llm: its extra is no JSON object; correct or empty it",
+    )
 
 
 @pytest.mark.parametrize(

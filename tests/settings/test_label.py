@@ -48,9 +48,10 @@ def test_an_example_may_stand_twice_at_one_label() -> None:
     assert len(LabelSettings.parse({"labels": labels}).labels) == 2
 
 
-def test_a_label_that_could_not_be_chosen_in_a_review_is_refused() -> None:
-    found = problem_of(labels=[{"name": "a"}, {"name": NONE_OF_THESE}])
-    assert "label.labels.1.name = '— none of these —': in a review that is the answer for a text of no label" in found
+@pytest.mark.parametrize("name", [NONE_OF_THESE, NONE_OF_THESE.replace(" ", "\u00a0")], ids=["same", "looks the same"])
+def test_a_label_that_could_not_be_chosen_in_a_review_is_refused(name: str) -> None:
+    found = problem_of(labels=[{"name": "a"}, {"name": name}])
+    assert f"label.labels.1.name = {name!r}: in a review that is the answer for a text of no label" in found
 
 
 def test_a_phrase_that_no_model_can_read_is_refused() -> None:

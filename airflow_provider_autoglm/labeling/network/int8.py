@@ -54,7 +54,7 @@ class Int8Linear(torch.nn.Module):  # type: ignore[misc]
             torch._int_mm(rounded[group], self.weight[group], out=products[group])
         outputs = self.bias.repeat(len(tokens), 1)
         restore(products.numpy(), steps, middles, self.scales.numpy(), self.sums.numpy(), outputs.numpy())
-        return outputs.view(*values.shape[:-1], -1)
+        return outputs.view(*values.shape[:-1], outputs_of_a_token)
 
 
 def quantised(model: LoadedModel) -> LoadedModel:

@@ -46,6 +46,12 @@ def test_layers_of_any_size_are_cut_into_groups_that_fit(inputs: int) -> None:
     assert float((found - exact).norm() / exact.norm()) < 0.02
 
 
+@pytest.mark.parametrize("shape", [(0,), (2, 0)])
+def test_of_no_tokens_a_layer_makes_none(shape: tuple[int, ...]) -> None:
+    with torch.inference_mode():
+        assert Int8Linear(linear())(torch.zeros(*shape, 384)).shape == (*shape, 96)
+
+
 def test_a_token_gives_the_same_numbers_whatever_stands_beside_it() -> None:
     layer, values = Int8Linear(linear()), torch.randn(7, 384)
     with torch.inference_mode():
