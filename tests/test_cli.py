@@ -39,3 +39,14 @@ def test_gc_of_a_pipeline_that_is_not_there_says_so(tmp_path: Path) -> None:
     done = autoglm("gc", "nosuch", "--root", str(tmp_path))
     assert done.returncode == 1
     assert "there is no pipeline at" in done.stderr
+
+
+def test_gc_names_a_damaged_record_and_goes_on(airflow_home: Path, tmp_path: Path) -> None:
+    records = tmp_path / "news" / "state" / "unlogged_runs"
+    records.mkdir(parents=True)
+    (records / "broken.json").write_text("{")
+    done = autoglm("gc", "news", "--root", str(tmp_path))
+    assert done.returncode == 1
+    damaged, *_, last = done.stdout.splitlines()
+    assert damaged == f"damaged {(records / 'broken.json').as_uri()} (no record of a run; delete it)"
+    assert last == "0 runs logged, 0 waiting for MLflow, 0 files deleted"

@@ -23,8 +23,12 @@ def collect_garbage(args: argparse.Namespace) -> None:
     folder = f"{root}/{args.pipeline}"
     if not storage.exists(folder):
         sys.exit(f"there is no pipeline at {folder}; check the name, or give --root as the Variable has it")
-    logged = deleted = still_waiting = 0
+    logged = deleted = still_waiting = damaged = 0
     for uri, finished in kept_runs(root, args.pipeline, storage):
+        if finished is None:
+            damaged += 1
+            print(f"damaged {uri} (no record of a run; delete it)")
+            continue
         tracker = tracker_of(finished.run)
         if tracker is not None and log_finished_run(tracker, finished, storage) is not None:
             storage.delete(uri)
@@ -37,5 +41,5 @@ def collect_garbage(args: argparse.Namespace) -> None:
         deleted += 1
         print(f"deleted {uri}")
     print(f"{logged} runs logged, {still_waiting} waiting for MLflow, {deleted} files deleted")
-    if still_waiting:
+    if still_waiting or damaged:
         sys.exit(1)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from airflow_provider_autoglm.corpus.manifest import Manifest, digest_of, find_manifest
 from airflow_provider_autoglm.corpus.storage import Storage, as_uri
@@ -79,11 +79,14 @@ def keep_for_later(finished: FinishedRun, storage: Storage) -> str:
     return uri
 
 
-def kept_runs(root: str, pipeline: str, storage: Storage) -> Iterator[tuple[str, FinishedRun]]:
-    """The runs that wait to be logged, each with the URI of its record."""
+def kept_runs(root: str, pipeline: str, storage: Storage) -> Iterator[tuple[str, FinishedRun | None]]:
+    """The runs that wait to be logged, each with the URI of its record; None for a record that is damaged."""
     for uri in storage.list(_kept_folder(root, pipeline)):
         if uri.endswith(".json"):
-            yield uri, FinishedRun.model_validate_json(storage.read(uri))
+            try:
+                yield uri, FinishedRun.model_validate_json(storage.read(uri))
+            except ValidationError:
+                yield uri, None
 
 
 def _kept_folder(root: str, pipeline: str) -> str:

@@ -52,10 +52,18 @@ def test_a_run_kept_for_later_is_found_again(tmp_path: Path) -> None:
     kept = dict(kept_runs(str(tmp_path), "news", STORAGE))
     assert set(kept) == uris
     assert len(uris) == 2
-    assert sorted(run.status for run in kept.values()) == ["FAILED", "FINISHED"]
     assert first in kept.values()
     assert second in kept.values()
     assert list(kept_runs(str(tmp_path), "other", STORAGE)) == []
+
+
+@pytest.mark.parametrize("record", ["", "{", '{"run": 3}'])
+def test_a_damaged_record_hides_no_other(tmp_path: Path, record: str) -> None:
+    good = keep_for_later(finished_run(tmp_path), STORAGE)
+    bad = tmp_path / "news" / "state" / "unlogged_runs" / "broken.json"
+    bad.write_text(record)
+    kept = dict(kept_runs(str(tmp_path), "news", STORAGE))
+    assert kept == {good: finished_run(tmp_path), bad.as_uri(): None}
 
 
 def test_lineage_looks_through_the_parts_of_a_mapped_stage(write_documents: WriteDocuments, tmp_path: Path) -> None:

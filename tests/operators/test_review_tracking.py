@@ -53,6 +53,7 @@ def log_later(client: MlflowClient, folder: Path) -> None:
     """Log what was kept, as `airflow autoglm gc` does."""
     storage = Storage.local()
     ((_, finished),) = kept_runs(folder.as_uri(), folder.name, storage)
+    assert finished is not None
     assert log_finished_run(tracker_of(client, folder), finished, storage) is not None
 
 
