@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
 from airflow.configuration import AIRFLOW_HOME
-from airflow.sdk import AssetOrTimeSchedule, MultipleCronTriggerTimetable, Param
+from airflow.sdk import DAG, AssetOrTimeSchedule, MultipleCronTriggerTimetable, Param
 from airflow.sdk.configuration import conf
 from airflow.sdk.definitions.asset import BaseAsset
+from airflow.sdk.definitions.param import ParamsDict
 from pydantic.fields import FieldInfo
 
 from airflow_provider_autoglm.exceptions import SettingsError
@@ -85,6 +86,16 @@ def retries() -> int:
 def pool() -> str:
     """The pool that tasks run in."""
     return option("pool")
+
+
+def with_form(dag: DAG, fields: Mapping[str, Param]) -> DAG:
+    """Give a DAG that has its tasks the fields of its trigger form.
+
+    Airflow copies those that a DAG has before its tasks into each task: the serialised dataset DAG is ten times as long
+    with them, and takes ten times as long to write at each parse.
+    """
+    dag.params = ParamsDict(fields)
+    return dag
 
 
 def override_params(*stages: str) -> dict[str, Param]:

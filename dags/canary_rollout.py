@@ -31,12 +31,6 @@ def build(pipeline: str) -> DAG:
         schedule=configuration.wake_up(model_asset(pipeline), "canary_rollout"),
         catchup=False,
         max_active_runs=1,
-        params={
-            "model_version": configuration.optional_param(
-                "model_version", "string", "Version to roll out. Empty: the challenger that has had no rollout yet."
-            ),
-            **configuration.override_params(*STAGES),
-        },
         default_args={"retries": RETRIES, "retry_delay": RETRY_DELAY, "pool": POOL},
         tags=["autoglm", pipeline],
         doc_md=__doc__,
@@ -51,7 +45,13 @@ def build(pipeline: str) -> DAG:
 
         canary >> finish_run(settings, {}).as_teardown()
 
-    return canary_rollout()
+    form = {
+        "model_version": configuration.optional_param(
+            "model_version", "string", "Version to roll out. Empty: the challenger that has had no rollout yet."
+        ),
+        **configuration.override_params(*STAGES),
+    }
+    return configuration.with_form(canary_rollout(), form)
 
 
 for name in configuration.pipelines():

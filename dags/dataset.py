@@ -41,7 +41,6 @@ def build(pipeline: str) -> DAG:
         schedule=configuration.wake_up(drift_asset(pipeline) | feedback_asset(pipeline), "dataset", "dataset_sweep"),
         catchup=False,
         max_active_runs=1,
-        params={"force_stages": configuration.force_stages_param(), **configuration.override_params(*STAGES)},
         default_args={"retries": RETRIES, "retry_delay": RETRY_DELAY, "pool": POOL},
         tags=["autoglm", pipeline],
         doc_md=__doc__,
@@ -110,7 +109,8 @@ def build(pipeline: str) -> DAG:
             ).as_teardown()
         )
 
-    return dataset()
+    form = {"force_stages": configuration.force_stages_param(), **configuration.override_params(*STAGES)}
+    return configuration.with_form(dataset(), form)
 
 
 for name in configuration.pipelines():

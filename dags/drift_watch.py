@@ -32,7 +32,6 @@ def build(pipeline: str) -> DAG:
         schedule=SCHEDULE,
         catchup=False,
         max_active_runs=1,
-        params=configuration.override_params(*STAGES),
         default_args={"retries": RETRIES, "retry_delay": RETRY_DELAY, "pool": POOL},
         tags=["autoglm", pipeline],
         doc_md=__doc__,
@@ -48,7 +47,7 @@ def build(pipeline: str) -> DAG:
 
         [drift, feedback] >> finish_run(settings, {}).as_teardown()
 
-    return drift_watch()
+    return configuration.with_form(drift_watch(), configuration.override_params(*STAGES))
 
 
 for name in configuration.pipelines():

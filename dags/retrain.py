@@ -34,12 +34,6 @@ def build(pipeline: str) -> DAG:
         schedule=configuration.wake_up(dataset_asset(pipeline), "retrain"),
         catchup=False,
         max_active_runs=1,
-        params={
-            "dataset_version": configuration.optional_param(
-                "dataset_version", "integer", "Dataset version to train on. Empty: the newest, if the policy names it."
-            ),
-            **configuration.override_params(*STAGES),
-        },
         default_args={"retries": RETRIES, "retry_delay": RETRY_DELAY, "pool": POOL},
         tags=["autoglm", pipeline],
         doc_md=__doc__,
@@ -61,7 +55,13 @@ def build(pipeline: str) -> DAG:
 
         train >> evaluate >> finish_run(settings, {}).as_teardown()
 
-    return retrain()
+    form = {
+        "dataset_version": configuration.optional_param(
+            "dataset_version", "integer", "Dataset version to train on. Empty: the newest, if the policy names it."
+        ),
+        **configuration.override_params(*STAGES),
+    }
+    return configuration.with_form(retrain(), form)
 
 
 for name in configuration.pipelines():

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import runpy
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from airflow.sdk import AssetOrTimeSchedule
+from airflow.serialization.serialized_objects import DagSerialization
 
 from airflow_provider_autoglm import configuration
 from airflow_provider_autoglm.assets import drift_asset, feedback_asset
+from tests.conftest import REPOSITORY
 
 EITHER = drift_asset("news") | feedback_asset("news")
 
@@ -32,3 +36,11 @@ def test_a_moment_is_due_if_the_stages_own_schedule_names_it(monkeypatch: pytest
     monkeypatch.setenv("AIRFLOW__AUTOGLM__DATASET_SCHEDULE", "0 3 * * *")
     assert configuration.is_due("dataset", three)
     assert not configuration.is_due("dataset", sweep)
+
+
+@pytest.mark.parametrize("file", sorted((REPOSITORY / "dags").glob("*.py")), ids=lambda file: file.name)
+def test_the_fields_of_a_trigger_form_are_of_the_dag_and_not_again_of_each_task(file: Path) -> None:
+    (dag,) = (value for name, value in runpy.run_path(str(file)).items() if name.startswith("autoglm_"))
+    written = DagSerialization.to_dict(dag)["dag"]
+    assert len(written["params"]) == len(dag.params) > 0
+    assert all("params" not in task["__var"] for task in written["tasks"])

@@ -23,7 +23,8 @@ def deployment(small_site: Site, tmp_path_factory: pytest.TempPathFactory) -> It
     variable["crawl"]["pages_per_shard"] = 60
     variable["publish"]["min_class_rows"] = 0
     variable["labels"].append(COOKING)
-    variable["label"] = {"refine": False}  # each part of a corpus would read the texts of all parts for it
+    # Each part of a corpus would read the texts of all parts to refine labels.
+    variable["label"] = {"refine": False, "max_tokens": 64, "explain_texts": 2}
     environment = {
         "AIRFLOW__AUTOGLM__ROOT": f"file://{home}/corpora",
         "AIRFLOW__AUTOGLM__RETRIES": "0",
@@ -32,6 +33,9 @@ def deployment(small_site: Site, tmp_path_factory: pytest.TempPathFactory) -> It
         "AIRFLOW__AUTOGLM__DRIFT_WATCH_SCHEDULE": "",
         "AIRFLOW__AUTOGLM__RETRAIN_SCHEDULE": "",
         "AIRFLOW__AUTOGLM__CANARY_ROLLOUT_SCHEDULE": "",
+        # No file changes while the tests run, and a run's next task begins without a second's pause.
+        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "600",
+        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
     }
     with running(MlflowServer(home / "mlflow", basic_auth=True)) as mlflow:
         stack = AirflowStack(home / "airflow", REPOSITORY / "dags", environment)

@@ -65,7 +65,7 @@ class Desk:
         variable = {
             "sources": [{"files": file.as_uri()}],
             "labels": [COOKING, {"name": "databases", "phrases": list(PHRASES["databases"])}],
-            "label": {"refine": False, "max_tokens": 64},
+            "label": {"refine": False, "max_tokens": 64, "explain_texts": 2},
             "review": dict(review),
             "publish": {"min_class_rows": 0},
         }
