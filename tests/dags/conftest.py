@@ -64,7 +64,7 @@ def pipeline(
     variable = demo_variable(small_site.url, is_own_site=True)
     variable["crawl"]["pages_per_shard"] = 60
     variable["publish"]["min_class_rows"] = 0
-    variable["label"] = {"max_tokens": 64}
+    variable["label"] = {"max_tokens": 64, "explain_texts": 2}
     with pytest.MonkeyPatch.context() as environment:
         made = Pipeline(environment, tmp_path_factory.mktemp("corpora"), variable)
         made.use_mlflow(mlflow_server.uri)

@@ -31,7 +31,7 @@ class BucketPipeline:
         self.variable: dict[str, Any] = demo_variable(site.url, is_own_site=True)
         self.variable["crawl"]["pages_per_shard"] = 60
         self.variable["publish"]["min_class_rows"] = 0
-        self.variable["label"] = {"max_tokens": 64}
+        self.variable["label"] = {"max_tokens": 64, "explain_texts": 2}
         self.variable["tracking"] = {"conn_id": "no_mlflow"}
         # Of its own: an event of a version is sent once, and other tests share this Airflow.
         environment.setenv("AIRFLOW__AUTOGLM__PIPELINES", "bucket")

@@ -15,6 +15,19 @@ from tests.end_to_end.deployment import DATASET_DAG, Deployment
 from tests.end_to_end.serving import RETRAIN_DAG, ROLLOUT_DAG, Serving, serving_in
 from tests.mlflow_server import ADMIN, ADMIN_PASSWORD, MlflowServer, running
 
+# What takes most tasks longer to import than to use: their processes are forked from one that has it.
+_PRELOADED = (
+    "airflow.executors.local_executor",
+    "airflow.sdk.execution_time.supervisor",
+    "airflow.sdk.execution_time.task_runner",
+    "airflow_provider_autoglm.operators.stage_run",
+    "airflow_provider_autoglm.corpus.dedupe",
+    "airflow_provider_autoglm.labeling.stage",
+    "airflow_provider_autoglm.training.train",
+    "mlflow.tracking",
+    "transformers.modeling_utils",
+)
+
 
 @pytest.fixture(scope="package")
 def deployment(small_site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
@@ -33,9 +46,12 @@ def deployment(small_site: Site, tmp_path_factory: pytest.TempPathFactory) -> It
         "AIRFLOW__AUTOGLM__DRIFT_WATCH_SCHEDULE": "",
         "AIRFLOW__AUTOGLM__RETRAIN_SCHEDULE": "",
         "AIRFLOW__AUTOGLM__CANARY_ROLLOUT_SCHEDULE": "",
-        # No file changes while the tests run, and a run's next task begins without a second's pause.
+        "AIRFLOW__CORE__MP_FORKSERVER_PRELOAD": ",".join(_PRELOADED),
+        "AIRFLOW__SCHEDULER__MP_START_METHOD": "forkserver",
+        # No file changes while the tests run, and what is due is due at once.
         "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "600",
         "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
+        "AIRFLOW__SCHEDULER__TRIGGER_TIMEOUT_CHECK_INTERVAL": "1",
     }
     with running(MlflowServer(home / "mlflow", basic_auth=True)) as mlflow:
         stack = AirflowStack(home / "airflow", REPOSITORY / "dags", environment)
@@ -46,6 +62,9 @@ def deployment(small_site: Site, tmp_path_factory: pytest.TempPathFactory) -> It
             stack.wait_for_dag(DATASET_DAG)
             stack.api.unpause(DATASET_DAG)
             yield made
+            # The one would take ten seconds to end, the other as long as what the last event has started.
+            for component in ("triggerer", "scheduler"):
+                stack.kill(component)
 
 
 @pytest.fixture(scope="package")

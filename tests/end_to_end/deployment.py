@@ -13,6 +13,7 @@ from tests.mlflow_server import ADMIN, ADMIN_PASSWORD, MlflowServer
 DATASET_DAG = "autoglm_dataset_default"
 FINISHED = ("success", "failed")
 RUN_LIMIT_S = 400
+POLL_S = 0.2
 
 
 class Deployment:
@@ -38,7 +39,7 @@ class Deployment:
             f"the end of {run_id}",
             lambda: self.stack.api.run_state(dag_id, run_id) in FINISHED,
             timeout_s=RUN_LIMIT_S,
-            every_s=1,
+            every_s=POLL_S,
         )
 
     def runs(self, dag_id: str) -> list[str]:
@@ -52,7 +53,7 @@ class Deployment:
         def is_there() -> bool:
             return len(self.runs(dag_id)) > len(known)
 
-        self.stack.processes.wait_until(f"a run of {dag_id}", is_there, timeout_s=RUN_LIMIT_S, every_s=1)
+        self.stack.processes.wait_until(f"a run of {dag_id}", is_there, timeout_s=RUN_LIMIT_S, every_s=POLL_S)
         (run_id,) = set(self.runs(dag_id)) - set(known)
         self.wait(run_id, dag_id=dag_id)
         return run_id

@@ -18,7 +18,7 @@ from demo.docstrings import sample_area
 from demo.variable import PHRASES
 from tests.corpus.crawl.browsers import reason_against_browser
 from tests.end_to_end.cooking import COOKING, recipes
-from tests.end_to_end.deployment import FINISHED, RUN_LIMIT_S, Deployment
+from tests.end_to_end.deployment import FINISHED, POLL_S, RUN_LIMIT_S, Deployment
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -114,7 +114,7 @@ class Desk:
         return f"dags/{DAG}/dagRuns/{run_id}/taskInstances/review/{index}/hitlDetails"
 
     def _wait(self, what: str, condition: Any) -> None:
-        self.deployment.stack.processes.wait_until(what, condition, timeout_s=RUN_LIMIT_S, every_s=1)
+        self.deployment.stack.processes.wait_until(what, condition, timeout_s=RUN_LIMIT_S, every_s=POLL_S)
 
 
 def truths(request: Mapping[str, Any]) -> dict[str, Any]:
