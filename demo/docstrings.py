@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import gc
 import hashlib
 import importlib.util
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -56,8 +58,21 @@ def sample_area(area: str, count: int, *, skip: int = 0) -> list[Docstring]:
 
 @cache
 def _read_area(area: str) -> list[Docstring]:
-    found = {docstring.name: docstring for library in AREAS[area] for docstring in _read_library(area, library)}
+    with _without_garbage_collection():
+        found = {docstring.name: docstring for library in AREAS[area] for docstring in _read_library(area, library)}
     return sorted(found.values(), key=lambda docstring: _order(docstring.name))
+
+
+@contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    # Which takes as long as the parser: it looks at each tree again and again, and trees have no cycles.
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _read_library(area: str, library: str) -> Iterator[Docstring]:
