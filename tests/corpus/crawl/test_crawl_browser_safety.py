@@ -59,7 +59,6 @@ HOSTILE = """
     navigator.sendBeacon('http://TARGET/beacon');
     window.open('http://TARGET/popup');
     form.submit();
-    setTimeout(() => { location.href = 'http://TARGET/location' }, 1000);
   </script>
 </body></html>
 """
@@ -151,6 +150,17 @@ def test_no_page_can_have_the_browser_connect_to_an_address_that_is_not_listed(
     else:
         assert target.connections() > 0, "the page has no teeth"
     assert not target.has_datagram()
+
+
+def test_a_page_that_goes_to_an_address_that_is_not_listed_goes_nowhere(
+    site: Site, target: Target, tmp_path: Path
+) -> None:
+    site.pages["/"] = target.fill("<main></main><script>location.href = 'http://TARGET/location'</script>")
+
+    result = draw(site.url, tmp_path / "out", allow_networks=["127.0.0.1"], obey_robots=False)
+
+    assert target.connections() == 0
+    assert list(outcomes(result.uri).values()) == ["offsite_redirect"]
 
 
 def test_the_browser_itself_sends_no_datagrams(target: Target) -> None:
